@@ -1,0 +1,44 @@
+// Element types that a program, a checkpoint and the plugin ABI share. Values equal modelc_dtype's.
+#ifndef MODELC_CORE_SUPPORT_DTYPE_H_
+#define MODELC_CORE_SUPPORT_DTYPE_H_
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace modelc {
+
+enum class DType : uint32_t { kF32 = 0, kBF16 = 1, kF8E4M3 = 2, kI32 = 3, kU8 = 4 };
+
+inline int64_t ByteSize(DType t) {
+  switch (t) {
+    case DType::kF32:
+    case DType::kI32: return 4;
+    case DType::kBF16: return 2;
+    case DType::kF8E4M3:
+    case DType::kU8: return 1;
+  }
+  return 0;
+}
+
+// "f32", "bf16", "f8e4m3", "i32", "u8".
+inline std::string_view Name(DType t) {
+  switch (t) {
+    case DType::kF32: return "f32";
+    case DType::kBF16: return "bf16";
+    case DType::kF8E4M3: return "f8e4m3";
+    case DType::kI32: return "i32";
+    case DType::kU8: return "u8";
+  }
+  return "?";
+}
+
+inline std::optional<DType> ParseDType(std::string_view name) {
+  for (uint32_t i = 0; i <= 4; ++i)
+    if (Name(static_cast<DType>(i)) == name) return static_cast<DType>(i);
+  return std::nullopt;
+}
+
+}  // namespace modelc
+
+#endif  // MODELC_CORE_SUPPORT_DTYPE_H_

@@ -1,0 +1,25 @@
+// One subcommand of modelc: a file `NAME.cpp` defines one Command; main.cpp lists them.
+#ifndef MODELC_TOOLS_MODELC_COMMAND_H_
+#define MODELC_TOOLS_MODELC_COMMAND_H_
+
+#include <boost/program_options.hpp>
+
+#include "absl/status/statusor.h"
+
+namespace modelc {
+
+namespace po = boost::program_options;
+
+struct Command {
+  const char* name;
+  const char* summary;  // its line in `modelc --help`
+  const char* help;     // usage and examples, above the options in `modelc NAME --help`
+  // Adds the command's own options; the common ones (--help, --backend, --plugin, --threads, --json) are there.
+  void (*declare)(po::options_description& options, po::positional_options_description& positional);
+  // Exit status 0 or 1; a status becomes one line on stderr and exit status 2 (130 when Cancelled).
+  absl::StatusOr<int> (*run)(const po::variables_map& flags);
+};
+
+}  // namespace modelc
+
+#endif  // MODELC_TOOLS_MODELC_COMMAND_H_

@@ -1,0 +1,42 @@
+// What every command that opens a model shares: the flags that name it, and opening it.
+#ifndef MODELC_TOOLS_MODELC_MODEL_H_
+#define MODELC_TOOLS_MODELC_MODEL_H_
+
+#include <filesystem>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/program/program.h"
+#include "core/runtime/engine.h"
+#include "core/text/tokenizer.h"
+#include "plugins/loader/plugin.h"
+#include "tools/modelc/command.h"
+
+namespace modelc {
+
+// MODEL (positional), --weights, --config, --numerics, --kv-dtype, --max-context, --max-sequences, --max-rows.
+void DeclareModelFlags(po::options_description& options, po::positional_options_description& positional);
+
+// A model compiled for a device, its weights mapped but not yet bound.
+struct OpenedModel {
+  Program program;
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::unique_ptr<Device> device;
+  std::filesystem::path weights_dir;    // models/nano without --weights
+  double compile_seconds = 0;
+};
+absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags);
+absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::filesystem::path& weights_dir);
+// Binds the weights behind a progress bar (on a terminal) and starts the engine.
+absl::StatusOr<std::unique_ptr<Engine>> StartEngine(OpenedModel&, const po::variables_map& flags);
+
+// From --backend, --plugin and --threads.
+absl::StatusOr<std::unique_ptr<Device>> OpenDevice(const po::variables_map& flags);
+
+// Folder with models/ (the source tree's or the installed one's), found from the executable.
+std::filesystem::path ModelsDir();
+
+}  // namespace modelc
+
+#endif  // MODELC_TOOLS_MODELC_MODEL_H_
