@@ -1,0 +1,140 @@
+#include "tools/modelc/model.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/compiler/compiler.h"
+#include "core/support/status.h"
+
+namespace modelc {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::StatusOr<std::string> ReadText(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  if (!in || fs::is_directory(path) || !(text << in.rdbuf())) {
+    return absl::NotFoundError(absl::StrCat("cannot read '", path.string(), "'; check the path"));
+  }
+  return text.str();
+}
+
+fs::path ExecutableDir() {
+  std::error_code ec;
+  return fs::read_symlink("/proc/self/exe", ec).parent_path();
+}
+
+// A bar on stderr, drawn on a terminal alone, at most ten times a second.
+LoadProgress WeightsBar() {
+  if (!isatty(STDERR_FILENO)) return nullptr;
+  auto last = std::make_shared<std::chrono::steady_clock::time_point>();
+  return [last](uint64_t done, uint64_t total) {
+    auto now = std::chrono::steady_clock::now();
+    if (done < total && now - *last < std::chrono::milliseconds(100)) return;
+    *last = now;
+    constexpr int kWidth = 32;
+    const int filled = total == 0 ? kWidth : static_cast<int>(kWidth * done / total);
+    const std::string bar = absl::StrCat(std::string(filled, '#'), std::string(kWidth - filled, '.'));
+    std::fprintf(stderr, "\rweights [%s] %.2f of %.2f GB%s", bar.c_str(), done / 1e9, total / 1e9,
+                 done < total ? "" : "\r\x1b[K");
+    std::fflush(stderr);
+  };
+}
+
+std::string Text(const po::variables_map& flags, const char* name) { return flags[name].as<std::string>(); }
+
+}  // namespace
+
+fs::path ModelsDir() {
+  for (const char* relative : {"../share/modelc/models", "../../../models"}) {
+    fs::path dir = (ExecutableDir() / relative).lexically_normal();
+    if (fs::exists(dir / "v3.2.mlir")) return dir;
+  }
+  return "models";
+}
+
+void DeclareModelFlags(po::options_description& options, po::positional_options_description& positional) {
+  positional.add("model", 1);
+  options.add_options()
+      ("model", po::value<std::string>(), "the model: a .mlir file, or what 'modelc build' wrote")
+      ("weights", po::value<std::string>()->default_value(""), "checkpoint folder; without it: the nano checkpoint")
+      ("config", po::value<std::vector<std::string>>()->composing(),
+       "JSON over the checkpoint's config.json, and presets such as models/speciale.json; may be repeated")
+      ("numerics", po::value<std::string>()->default_value("fast"), "reference, deepseek or fast")
+      ("kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, bf16 or f32")
+      ("max-context", po::value<int64_t>()->default_value(0), "tokens a sequence may have; 0: the config's limit")
+      ("max-sequences", po::value<int64_t>()->default_value(16), "sequences running at once")
+      ("max-rows", po::value<int64_t>()->default_value(256), "tokens in one step, prefill chunks included")
+      ("cache-gb", po::value<double>()->default_value(0), "memory for the KV cache; 0: a share of the device's");
+}
+
+absl::StatusOr<std::unique_ptr<Device>> OpenDevice(const po::variables_map& flags) {
+  PluginSearch search;
+  if (flags.count("plugin")) {
+    for (const auto& path : flags["plugin"].as<std::vector<std::string>>()) search.explicit_paths.push_back(path);
+  }
+  MODELC_ASSIGN_OR_RETURN(const Plugin* plugin, SelectPlugin(search, Text(flags, "backend")));
+  return Device::Open(plugin, 0, flags["threads"].as<unsigned>());
+}
+
+absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags) {
+  if (!flags.count("model")) {
+    return absl::InvalidArgumentError("name a model file, for example models/v3.2.mlir");
+  }
+  const auto limit = [&](const char* name, int64_t low) -> absl::StatusOr<int64_t> {
+    int64_t value = flags[name].as<int64_t>();
+    if (value < low || value > (int64_t{1} << 24)) {
+      return absl::InvalidArgumentError(absl::StrCat("--", name, " is ", value, "; it must be between ", low, " and 2^24"));
+    }
+    return value;
+  };
+  OpenedModel opened;
+  CompileOptions options;
+  opened.weights_dir = Text(flags, "weights").empty() ? ModelsDir() / "nano" / "checkpoint" : fs::path(Text(flags, "weights"));
+  MODELC_ASSIGN_OR_RETURN(opened.checkpoint, Checkpoint::Open(opened.weights_dir));
+  MODELC_ASSIGN_OR_RETURN(std::string config, ReadText(opened.weights_dir / "config.json"));
+  options.configs.push_back(std::move(config));
+  if (flags.count("config")) {
+    for (const auto& path : flags["config"].as<std::vector<std::string>>()) {
+      MODELC_ASSIGN_OR_RETURN(std::string text, ReadText(path));
+      options.configs.push_back(std::move(text));
+    }
+  }
+  MODELC_ASSIGN_OR_RETURN(opened.device, OpenDevice(flags));
+  options.checkpoint = &opened.checkpoint->index();
+  options.manifest = opened.device->manifest();
+  options.backend = std::string(opened.device->plugin().name());
+  options.numerics = Text(flags, "numerics");
+  options.kv_dtype = Text(flags, "kv-dtype");
+  MODELC_ASSIGN_OR_RETURN(options.max_rows, limit("max-rows", 1));
+  MODELC_ASSIGN_OR_RETURN(options.max_sequences, limit("max-sequences", 1));
+  MODELC_ASSIGN_OR_RETURN(options.max_context, limit("max-context", 0));
+  const auto start = std::chrono::steady_clock::now();
+  MODELC_ASSIGN_OR_RETURN(opened.program, CompileModelFile(Text(flags, "model"), options));
+  opened.compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return opened;
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizer(const fs::path& weights_dir) {
+  return Tokenizer::Load(weights_dir / "tokenizer.json");
+}
+
+absl::StatusOr<std::unique_ptr<Engine>> StartEngine(OpenedModel& model, const po::variables_map& flags) {
+  EngineOptions options;
+  options.max_sequences = flags["max-sequences"].as<int64_t>();
+  options.max_rows = flags["max-rows"].as<int64_t>();
+  options.max_context = flags["max-context"].as<int64_t>();
+  const double gigabytes = flags["cache-gb"].as<double>();
+  if (!(gigabytes >= 0 && gigabytes < 1e6)) return absl::InvalidArgumentError("--cache-gb must be between 0 and 1e6");
+  options.cache_bytes = static_cast<uint64_t>(gigabytes * 1e9);
+  return Engine::Create(std::move(model.program), *model.checkpoint, std::move(model.device), options, WeightsBar());
+}
+
+}  // namespace modelc
