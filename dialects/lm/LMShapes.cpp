@@ -1,0 +1,236 @@
+//===- LMShapes.cpp - the shape rules of every op over rows ---------------===//
+#include "dialects/lm/LM.h"
+
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace modelc::lm;
+
+namespace {
+
+constexpr int64_t kRows = ShapedType::kDynamic;
+
+RankedTensorType rows(MLIRContext *context, ArrayRef<int64_t> widths, bool ints = false) {
+  SmallVector<int64_t> shape{kRows};
+  llvm::append_range(shape, widths);
+  return RankedTensorType::get(shape, ints ? Type(IntegerType::get(context, 32)) : Type(Float32Type::get(context)));
+}
+
+ArrayRef<int64_t> shapeOf(Value value) { return cast<RankedTensorType>(value.getType()).getShape(); }
+
+// Elements of one row.
+int64_t widthOf(Value value) {
+  int64_t width = 1;
+  for (int64_t size : shapeOf(value).drop_front())
+    width *= size;
+  return width;
+}
+
+struct Infer {
+  Operation *op;
+  SmallVectorImpl<Type> &types;
+  MLIRContext *context = op->getContext();
+
+  LogicalResult add(ArrayRef<int64_t> widths, bool ints = false) {
+    for (int64_t w : widths)
+      if (w != kRows && (w <= 0 || w > (int64_t{1} << 40)))
+        return op->emitOpError("has a row of size ") << w << "; sizes must be between 1 and 2^40";
+    types.push_back(rows(context, widths, ints));
+    return success();
+  }
+  LogicalResult same(Value v) {
+    types.push_back(v.getType());
+    return success();
+  }
+  LogicalResult cache(StringRef kind) {
+    types.push_back(CacheType::get(context, kind));
+    return success();
+  }
+  // A resolved weight must have this shape; unresolved names are checked by lm-resolve.
+  LogicalResult weight(Attribute attr, ArrayRef<int64_t> shape, StringRef what) {
+    auto resolved = dyn_cast_or_null<WeightAttr>(attr);
+    if (!resolved || resolved.getType().getShape() == shape)
+      return success();
+    return op->emitOpError(what) << " weight '" << resolved.getName() << "' is " << resolved.getType() << ", want "
+                                 << RankedTensorType::get(shape, resolved.getType().getElementType());
+  }
+  ArrayRef<int64_t> weightShape(Attribute attr) {
+    auto resolved = dyn_cast_or_null<WeightAttr>(attr);
+    return resolved ? resolved.getType().getShape() : ArrayRef<int64_t>();
+  }
+  LogicalResult equalShapes() {
+    if (op->getOperand(0).getType() != op->getOperand(1).getType())
+      return op->emitOpError("(C1) operands are ") << op->getOperand(0).getType() << " and "
+                                                   << op->getOperand(1).getType();
+    return success();
+  }
+
+  LogicalResult linear(LinearOp o) {
+    SmallVector<int64_t> to;
+    int64_t n = 1;
+    for (Attribute size : o.getTo()) {
+      to.push_back(sizeOf(size));
+      n *= to.back();
+    }
+    if (to.empty() || to.size() > 2)
+      return o.emitOpError("(C1) 'to' has ") << to.size() << " sizes; want one or two";
+    if (failed(weight(o.getWeight(), {n, widthOf(o.getX())}, "(C3)")))
+      return failure();
+    return add(to);
+  }
+  LogicalResult headLinear(HeadLinearOp o) {
+    ArrayRef<int64_t> x = shapeOf(o.getX()), w = weightShape(o.getWeight());
+    if (x.size() != 3)
+      return o.emitOpError("(C1) x is ") << o.getX().getType() << "; want [?, heads, width]";
+    if (w.size() != 2 || w[0] % x[1])
+      return o.emitOpError("(C2) ") << x[1] << " heads do not divide the weight's rows";
+    int64_t contracted = o.getTransposed() ? o.getCount() : w[1];
+    if (int64_t(o.getXFirst() + o.getXCount()) > x[2] || int64_t(o.getFirst() + o.getCount()) > w[0] / x[1])
+      return o.emitOpError("(C3) takes values or weight rows beyond the end");
+    if (int64_t(o.getXCount()) != contracted)
+      return o.emitOpError("(C4) takes ") << o.getXCount() << " values a head, the weight contracts " << contracted;
+    return add({x[1], o.getTransposed() ? w[1] : int64_t(o.getCount())});
+  }
+  LogicalResult rmsNorm(RmsNormOp o) {
+    int64_t row = widthOf(o.getX());
+    int64_t first = o.getFirst() ? sizeOf(*o.getFirst()) : 0;
+    int64_t width = o.getWidth() ? sizeOf(*o.getWidth()) : row - first;
+    if (first < 0 || width <= 0 || first + width > row)
+      return o.emitOpError("(C1) norms values ") << first << " to " << first + width << " of a row of " << row;
+    if (failed(weight(o.getWeight(), {width}, "norm")))
+      return failure();
+    return add({width});
+  }
+  LogicalResult rope(RopeOp o) {
+    ArrayRef<int64_t> x = shapeOf(o.getX());
+    if (int64_t(o.getInvFreq().size()) * 2 != int64_t(o.getDim()))
+      return o.emitOpError("(C1) has ") << o.getInvFreq().size() << " frequencies for dim " << o.getDim();
+    if (x.size() < 2 || int64_t(o.getFirst() + o.getDim()) > x.back())
+      return o.emitOpError("(C2) rotates values beyond the row's end");
+    if (o.getPairs() != "interleaved" && o.getPairs() != "half")
+      return o.emitOpError("(C3) pairs is '") << o.getPairs() << "'; want interleaved or half";
+    if (o.getKeep())
+      return same(o.getX());
+    SmallVector<int64_t> widths(x.drop_front());
+    widths.back() = o.getDim();
+    return add(widths);
+  }
+  LogicalResult select(Attribute top) {
+    int64_t k = sizeOf(top);
+    if (k <= 0 || k > 65536)
+      return op->emitOpError("(C1) keeps ") << k << " positions; want 1 to 65536";
+    return add({k}, /*ints=*/true);
+  }
+  LogicalResult scores(Value q, Value w) {
+    if (shapeOf(q).size() != 3 || shapeOf(w).size() != 2 || shapeOf(q)[1] != shapeOf(w)[1])
+      return op->emitOpError("(C1) q is ") << q.getType() << ", w is " << w.getType()
+                                           << "; want [?, heads, dim] and [?, heads]";
+    return success();
+  }
+  LogicalResult attendLatent(MLAAttendLatentOp o) {
+    ArrayRef<int64_t> q = shapeOf(o.getQLat()), r = shapeOf(o.getQRope());
+    if (q.size() != 3 || r.size() != 3 || q[1] != r[1])
+      return o.emitOpError("(C1) q_lat is ") << o.getQLat().getType() << ", q_rope is " << o.getQRope().getType();
+    if (o.getSel() && (shapeOf(o.getSel()).size() != 2))
+      return o.emitOpError("(C2) sel is ") << o.getSel().getType() << "; want [?, k]";
+    return same(o.getQLat());
+  }
+  LogicalResult route(MoERouteOp o) {
+    int64_t experts = widthOf(o.getLogits()), groups = sizeOf(o.getGroups()), pick = sizeOf(o.getPick()),
+            top = sizeOf(o.getTop());
+    if (groups <= 0 || experts % groups)
+      return o.emitOpError("(C1) ") << groups << " groups do not divide " << experts << " experts";
+    if (pick <= 0 || pick > groups)
+      return o.emitOpError("(C2) picks ") << pick << " of " << groups << " groups";
+    if (top <= 0 || top > pick * (experts / groups))
+      return o.emitOpError("(C3) wants ") << top << " experts of " << pick * (experts / groups);
+    if (failed(weight(o.getBias(), {experts}, "bias")) || failed(add({top})))
+      return failure();
+    return add({top}, /*ints=*/true);
+  }
+  LogicalResult dispatch(MoEDispatchOp o) {
+    types.push_back(RankedTensorType::get({int64_t(o.getExperts()) + 1}, IntegerType::get(context, 32)));
+    types.push_back(rows(context, {}, /*ints=*/true));
+    return same(o.getChosen());
+  }
+
+  LogicalResult run() {
+    return llvm::TypeSwitch<Operation *, LogicalResult>(op)
+        .Case([&](EmbedOp o) -> LogicalResult {
+          if (o.getTo().size() != 2)
+            return o.emitOpError("(C1) 'to' has ") << o.getTo().size() << " sizes; want [vocabulary, width]";
+          int64_t v = sizeOf(o.getTo()[0]), h = sizeOf(o.getTo()[1]);
+          return success(succeeded(weight(o.getWeight(), {v, h}, "table")) && succeeded(add({h})));
+        })
+        .Case([&](LinearOp o) { return linear(o); })
+        .Case([&](LinearSiluMulOp o) -> LogicalResult {
+          int64_t inner = sizeOf(o.getInner());
+          if (failed(weight(o.getGate(), {inner, widthOf(o.getX())}, "(C1) gate")) ||
+              failed(weight(o.getUp(), {inner, widthOf(o.getX())}, "(C1) up")))
+            return failure();
+          return add({inner});
+        })
+        .Case([&](FfnOp o) { return same(o.getX()); })
+        .Case([&](HeadLinearOp o) { return headLinear(o); })
+        .Case([&](RmsNormOp o) { return rmsNorm(o); })
+        .Case([&](AddRmsNormOp o) -> LogicalResult {
+          if (failed(equalShapes()) || failed(weight(o.getWeight(), {widthOf(o.getX())}, "norm")))
+            return failure();
+          return success(succeeded(same(o.getX())) && succeeded(same(o.getX())));
+        })
+        .Case([&](LayerNormOp o) -> LogicalResult {
+          if (failed(weight(o.getWeight(), {widthOf(o.getX())}, "norm")) ||
+              failed(weight(o.getBias(), {widthOf(o.getX())}, "norm bias")))
+            return failure();
+          return same(o.getX());
+        })
+        .Case([&](AddOp o) { return success(succeeded(equalShapes()) && succeeded(same(o.getA()))); })
+        .Case([&](ConcatOp o) { return add({widthOf(o.getA()) + widthOf(o.getB())}); })
+        .Case<TakeRowsOp, HadamardOp, FakeQuantizeOp>([&](Operation *o) -> LogicalResult {
+          int64_t last = shapeOf(o->getOperand(0)).back();
+          if (isa<HadamardOp>(o) && (last & (last - 1)))
+            return o->emitOpError("(C1) transforms ") << last << " values; want a power of two";
+          return same(o->getOperand(0));
+        })
+        .Case([&](RopeOp o) { return rope(o); })
+        .Case<MLALatentOp, MLAAppendOp>([&](auto) { return cache("latent"); })
+        .Case<DSAKeyOp, DSAAppendOp>([&](auto) { return cache("index"); })
+        .Case([&](MLAAttendOp o) { return add({shapeOf(o.getQ())[1], sizeOf(o.getValue())}); })
+        .Case([&](MLAAttendLatentOp o) { return attendLatent(o); })
+        .Case([&](DSAScoreOp) { return add({kRows}); })
+        .Case([&](DSALogitsOp o) {
+          return success(succeeded(scores(o.getQ(), o.getW())) && succeeded(add({kRows})));
+        })
+        .Case([&](DSASelectOp o) { return select(o.getTop()); })
+        .Case([&](DSALogitsSelectOp o) {
+          return success(succeeded(scores(o.getQ(), o.getW())) && succeeded(select(o.getTop())));
+        })
+        .Case([&](MoERouteOp o) { return route(o); })
+        .Case([&](MoEExpertsOp o) { return same(o.getX()); })
+        .Case([&](MoEDispatchOp o) { return dispatch(o); })
+        .Case([&](GroupedLinearSiluMulOp o) -> LogicalResult {
+          ArrayRef<int64_t> w = weightShape(o.getGate());
+          if (w.size() != 3 || w[2] != widthOf(o.getX()))
+            return o.emitOpError("gate is not [experts, inner, ") << widthOf(o.getX()) << "]";
+          return success(succeeded(weight(o.getUp(), w, "up")) && succeeded(add({w[1]})));
+        })
+        .Case([&](GroupedLinearOp o) -> LogicalResult {
+          ArrayRef<int64_t> w = weightShape(o.getWeight());
+          if (w.size() != 3 || w[2] != widthOf(o.getX()))
+            return o.emitOpError("weight is not [experts, out, ") << widthOf(o.getX()) << "]";
+          return add({w[1]});
+        })
+        .Case([&](MoECombineOp o) { return add({widthOf(o.getY())}); })
+        .Default([&](Operation *o) -> LogicalResult { return o->emitOpError("has no shape rule"); });
+  }
+};
+
+} // namespace
+
+LogicalResult modelc::lm::inferResultTypes(Operation *op, SmallVectorImpl<Type> &types) {
+  for (Value value : op->getOperands())
+    if (auto tensor = dyn_cast<RankedTensorType>(value.getType()); tensor && tensor.getRank() == 0)
+      return op->emitOpError("takes a tensor of rank 0; rows have a leading dimension");
+  return Infer{op, types}.run();
+}
