@@ -85,16 +85,20 @@ struct Condition {
   int64_t context = 0;  // compared with C
 };
 
+// A value people compare, by name: "hidden" (a layer's output), "index_scores", "topk_indices", "expert_weights",
+// "experts". `operand` is the number of the launch's operand that holds it.
+struct Tap {
+  std::string name;
+  uint32_t operand = 0;
+};
+
 struct Launch {
   std::string op;          // row of plugins/abi/ops.md
   std::string kernel;      // manifest name
   std::string attributes;  // JSON object for kernel_resolve
   std::vector<Operand> operands;
   Condition condition;
-  // A value people compare: "hidden" (a layer's output), "topk_indices", "experts", "expert_weights", "logits".
-  // tap_operand is the operand's number that holds it. Empty: no tap.
-  std::string tap;
-  uint32_t tap_operand = 0;
+  std::vector<Tap> taps;
   std::string location;    // file:line of the model op, for messages
 };
 
