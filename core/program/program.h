@@ -87,7 +87,7 @@ struct Condition {
 
 // A value people compare, by name: "hidden" (a layer's output), "index_scores", "topk_indices", "expert_weights",
 // "experts". `operand` is the number of the launch's operand that holds it.
-struct Tap {
+struct TapPoint {
   std::string name;
   uint32_t operand = 0;
 };
@@ -98,7 +98,7 @@ struct Launch {
   std::string attributes;  // JSON object for kernel_resolve
   std::vector<Operand> operands;
   Condition condition;
-  std::vector<Tap> taps;
+  std::vector<TapPoint> taps;
   std::string location;    // file:line of the model op, for messages
 };
 
