@@ -115,11 +115,13 @@ typedef struct modelc_plugin_api {
   /* The manifest as JSON (schema: manifest.md); lives as long as the device. */
   modelc_error* (*device_describe)(modelc_device*, const char** json);
 
-  /* 64-byte aligned, zeroed. */
+  /* 64-byte aligned, zeroed; 0 bytes is allowed. */
   modelc_error* (*buffer_alloc)(modelc_device*, uint64_t bytes, modelc_buffer** out);
   /* A buffer over host memory the caller keeps alive and unchanged; UNIMPLEMENTED unless info.host_memory. */
   modelc_error* (*buffer_wrap)(modelc_device*, const void* data, uint64_t bytes, modelc_buffer** out);
   void (*buffer_free)(modelc_buffer*);
+  /* Ordered with the stream's commands. Upload has read `src` when it returns; `dst` of a download is valid after
+   * stream_sync. Ranges outside the buffer are INVALID_ARGUMENT. */
   modelc_error* (*buffer_upload)(modelc_stream*, modelc_buffer* dst, uint64_t offset, const void* src, uint64_t bytes);
   modelc_error* (*buffer_download)(modelc_stream*, const modelc_buffer* src, uint64_t offset, void* dst, uint64_t bytes);
   modelc_error* (*buffer_copy)(modelc_stream*, const modelc_buffer* src, uint64_t src_offset, modelc_buffer* dst,
