@@ -109,7 +109,7 @@ struct Repeat {
   std::vector<Launch> launches;
 };
 
-// One function of the model. "step": ids → logits [N, V] and hidden [N, hidden] (after the final norm).
+// One function of the model. "step": ids → logits [N, V] and hidden [T, hidden] (after the final norm).
 // "draft": hidden of t and id of t+1 → logits of t+2 (MTP).
 struct Entry {
   std::string name;

@@ -33,7 +33,7 @@ struct StepBatch {
 
 struct StepOutput {
   absl::Span<const float> logits;    // [N, vocab]; valid until the next call
-  absl::Span<const float> hidden;    // [N, hidden]; empty where the entry has none
+  absl::Span<const float> hidden;    // [T, hidden], every row; empty where the entry has none
 };
 
 // A value people compare, seen by a Tap right after its launch: what Launch::tap names, with the layer it ran for.
