@@ -30,12 +30,22 @@ struct Tensor {
   int64_t rows() const { return last() == 0 ? 0 : elements() / last(); }          // all but the last dimension
 };
 
+// Bytes read from weights and from caches (what stream_counters adds up).
+struct Traffic {
+  uint64_t weight_bytes = 0, cache_bytes = 0;
+};
+
 // One member of the team that runs a submit. Every worker runs every command; the pool puts a barrier between commands.
 class Worker {
  public:
   virtual ~Worker() = default;
   int index() const { return index_; }
   int count() const { return count_; }
+  // Counts what this worker read, for kernels whose Reads cannot know it (lists made on the device).
+  void AddTraffic(Traffic t) {
+    traffic_.weight_bytes += t.weight_bytes;
+    traffic_.cache_bytes += t.cache_bytes;
+  }
   // This worker's contiguous share of 0…n-1, in multiples of `grain` (but for the last).
   struct Range { int64_t begin, end; };
   Range Share(int64_t n, int64_t grain = 1) const {
@@ -55,11 +65,7 @@ class Worker {
 
  protected:
   int index_ = 0, count_ = 1;
-};
-
-// Bytes a command reads from weights and from caches (what stream_counters adds up).
-struct Traffic {
-  uint64_t weight_bytes = 0, cache_bytes = 0;
+  Traffic traffic_;
 };
 
 class Kernel {
