@@ -37,7 +37,7 @@ class Checkpoint {
   };
 
   // Opens DIR: `model.safetensors.index.json` with its shards, or every `*.safetensors` there. Errors name the file,
-  // the tensor and what is wrong. int64 tensors are allowed and read through OpenTensors only.
+  // the tensor and what is wrong. int64 tensors are allowed, but only ReadInts reads them: they are not in index().
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& dir);
   // Opens one safetensors file.
   static absl::StatusOr<std::unique_ptr<Checkpoint>> OpenFile(const std::filesystem::path& file);
@@ -54,6 +54,8 @@ class Checkpoint {
   uint64_t total_bytes() const;
   // Reads ahead sequentially (madvise), in file order; call before a load.
   void Prefetch() const;
+  // Gives back the memory of a tensor whose bytes were copied; touching them again reads the file.
+  void Drop(std::string_view name) const;
 
  private:
   Checkpoint() = default;
