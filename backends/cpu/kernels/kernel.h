@@ -97,8 +97,9 @@ absl::Span<const KernelEntry> MoEKernels();        // moe.route, moe.dispatch, m
 absl::Span<const KernelEntry> AttentionKernels();  // mla.append, mla.attend_latent
 absl::Span<const KernelEntry> IndexerKernels();    // dsa.append, dsa.logits, dsa.select, dsa.logits_select
 
-// Instruction sets the kernels are written for; each implies the ones before. Detected once (CPUID); the environment
-// variable MODELC_CPU_ISA ("portable", "avx2", "avx512", "avx512_bf16") lowers it, for tests.
+// Instruction sets the kernels are written for; each implies the ones before. What the processor has, lowered by the
+// environment variable MODELC_CPU_ISA ("portable", "avx2", "avx512", "avx512_bf16") for tests; read anew by every call,
+// so a kernel asks when it is made and keeps its choice.
 enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Bf16 };
 Isa HostIsa();
 const char* Name(Isa);

@@ -1,0 +1,165 @@
+#include "backends/cpu/device/device.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace {
+
+// "model name" of /proc/cpuinfo.
+std::string ProcessorName() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.rfind("model name", 0) == 0)
+      if (const size_t colon = line.find(": "); colon != std::string::npos) return line.substr(colon + 2);
+  return "CPU";
+}
+
+}  // namespace
+
+modelc_device::modelc_device(int threads)
+    : pool(threads),
+      memory_bytes(static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE))),
+      name(absl::StrCat(ProcessorName(), ", ", threads, threads == 1 ? " thread, " : " threads, ",
+                        modelc::cpu::Name(modelc::cpu::HostIsa()))),
+      manifest(modelc::cpu::Manifest(threads, memory_bytes)) {}
+
+namespace modelc::cpu {
+namespace {
+
+constexpr uint64_t kHugePage = 2 << 20;
+
+uint64_t ElementBytes(uint32_t dtype) {
+  switch (dtype) {
+    case MODELC_F32:
+    case MODELC_I32: return 4;
+    case MODELC_BF16: return 2;
+    default: return 1;
+  }
+}
+
+// offset + bytes of `buffer` are there.
+absl::Status CheckExtent(const modelc_buffer& buffer, uint64_t offset, uint64_t bytes) {
+  if (offset > buffer.bytes || bytes > buffer.bytes - offset)
+    return absl::InvalidArgumentError(
+        absl::StrCat("needs bytes ", offset, " to ", offset + bytes, " of a buffer of ", buffer.bytes));
+  return absl::OkStatus();
+}
+
+// Looks a tensor's buffers up.
+absl::StatusOr<Tensor> Resolve(const modelc_tensor& t) {
+  Tensor out;
+  if (t.buffer == nullptr) return out;
+  if (t.dtype > MODELC_U8) return absl::InvalidArgumentError(absl::StrCat("unknown dtype ", t.dtype));
+  if (t.rank > 4) return absl::InvalidArgumentError(absl::StrCat("rank ", t.rank, "; at most 4"));
+  out.dtype = static_cast<modelc_dtype>(t.dtype);
+  out.rank = static_cast<int>(t.rank);
+  uint64_t elements = 1;
+  for (int d = 0; d < out.rank; ++d) {
+    if (t.shape[d] < 0) return absl::InvalidArgumentError(absl::StrCat("dimension ", d, " is ", t.shape[d]));
+    if (__builtin_mul_overflow(elements, static_cast<uint64_t>(t.shape[d]), &elements) || elements >> 48)
+      return absl::InvalidArgumentError("has more elements than memory can hold");
+    out.shape[d] = t.shape[d];
+  }
+  if (absl::Status s = CheckExtent(*t.buffer, t.offset, elements * ElementBytes(t.dtype)); !s.ok()) return s;
+  if (t.offset % ElementBytes(t.dtype) != 0)
+    return absl::InvalidArgumentError(absl::StrCat("offset ", t.offset, " splits an element"));
+  out.data = t.buffer->data + t.offset;
+  if (t.scale != nullptr) {
+    if (out.dtype != MODELC_F8E4M3 || out.rank < 2)
+      return absl::InvalidArgumentError("has block scales; only f8e4m3 matrices do");
+    const uint64_t blocks = out.elements() == 0 ? 0
+                                                : elements / (out.shape[out.rank - 1] * out.shape[out.rank - 2]) *
+                                                      ((out.shape[out.rank - 1] + 127) / 128) *
+                                                      ((out.shape[out.rank - 2] + 127) / 128);
+    if (absl::Status s = CheckExtent(*t.scale, t.scale_offset, blocks * sizeof(float)); !s.ok())
+      return absl::InvalidArgumentError(absl::StrCat("scales: ", std::string(s.message())));
+    if (t.scale_offset % sizeof(float) != 0)
+      return absl::InvalidArgumentError(absl::StrCat("scale offset ", t.scale_offset, " splits an element"));
+    out.scale = reinterpret_cast<const float*>(t.scale->data + t.scale_offset);
+  }
+  return out;
+}
+
+absl::Status InCommand(size_t i, const char* kernel, absl::string_view message) {
+  return absl::InvalidArgumentError(absl::StrCat("command ", i, " (", kernel, "): ", message));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<modelc_buffer>> AllocateBuffer(uint64_t bytes) {
+  auto buffer = std::make_unique<modelc_buffer>();
+  buffer->bytes = bytes;
+  const uint64_t unit = bytes >= kHugePage ? kHugePage : 4096;
+  if (bytes > UINT64_MAX - unit) return absl::ResourceExhaustedError(absl::StrCat("cannot allocate ", bytes, " bytes"));
+  buffer->mapped = std::max<uint64_t>(unit, (bytes + unit - 1) / unit * unit);
+  void* memory =
+      mmap(nullptr, buffer->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) return absl::ResourceExhaustedError(absl::StrCat("cannot allocate ", bytes, " bytes"));
+  if (unit == kHugePage) madvise(memory, buffer->mapped, MADV_HUGEPAGE);  // fewer TLB misses in gathers; a hint
+  buffer->data = static_cast<std::byte*>(memory);
+  return buffer;
+}
+
+void FreeBuffer(modelc_buffer* buffer) {
+  if (buffer && buffer->mapped) munmap(buffer->data, buffer->mapped);
+  delete buffer;
+}
+
+absl::StatusOr<std::unique_ptr<modelc_kernel>> ResolveKernel(std::string_view name, std::string_view attributes_json) {
+  const KernelEntry* entry = FindKernel(name);
+  if (!entry) return absl::NotFoundError(absl::StrCat("no kernel '", std::string(name), "' in the cpu plugin"));
+  const nlohmann::json attributes = nlohmann::json::parse(attributes_json, nullptr, /*allow_exceptions=*/false);
+  if (attributes.is_discarded())
+    return absl::InvalidArgumentError(absl::StrCat("kernel '", std::string(name), "': attributes are not JSON"));
+  absl::StatusOr<std::unique_ptr<Kernel>> kernel = entry->make(attributes);
+  if (!kernel.ok())
+    return absl::Status(kernel.status().code(),
+                        absl::StrCat("kernel '", std::string(name), "': ", kernel.status().message()));
+  auto out = std::make_unique<modelc_kernel>();
+  out->entry = entry;
+  out->kernel = *std::move(kernel);
+  return out;
+}
+
+absl::Status Submit(modelc_stream& stream, absl::Span<const modelc_command> commands) {
+  size_t n_tensors = 0;
+  for (const modelc_command& c : commands) n_tensors += c.n_tensors;
+  std::vector<Tensor> tensors;
+  tensors.reserve(n_tensors);
+  Traffic read;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const modelc_command& c = commands[i];
+    if (c.kernel == nullptr) return InCommand(i, "no kernel", "the kernel is null");
+    const size_t first = tensors.size();
+    for (uint32_t t = 0; t < c.n_tensors; ++t) {
+      absl::StatusOr<Tensor> tensor = Resolve(c.tensors[t]);
+      if (!tensor.ok())
+        return InCommand(i, c.kernel->entry->name, absl::StrCat("tensor ", t, ": ", tensor.status().message()));
+      tensors.push_back(*tensor);
+    }
+    const auto operands = absl::MakeConstSpan(tensors).subspan(first);
+    if (absl::Status s = c.kernel->kernel->Check(operands); !s.ok())
+      return InCommand(i, c.kernel->entry->name, s.message());
+    const Traffic t = c.kernel->kernel->Reads(operands);
+    read.weight_bytes += t.weight_bytes;
+    read.cache_bytes += t.cache_bytes;
+  }
+  const Traffic counted = stream.device->pool.Run([&](Worker& worker) {
+    const Tensor* operands = tensors.data();
+    for (const modelc_command& c : commands) {
+      c.kernel->kernel->Run({operands, c.n_tensors}, worker);
+      operands += c.n_tensors;
+      worker.Barrier();
+    }
+  });
+  stream.read.weight_bytes += read.weight_bytes + counted.weight_bytes;
+  stream.read.cache_bytes += read.cache_bytes + counted.cache_bytes;
+  return absl::OkStatus();
+}
+
+}  // namespace modelc::cpu

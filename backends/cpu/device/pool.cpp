@@ -1,0 +1,137 @@
+#include "backends/cpu/device/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <cstdlib>
+#include <new>
+
+namespace modelc::cpu {
+namespace {
+
+// About 20 µs of `pause`: longer than a barrier between two kernels of a decode step, shorter than a wake-up costs.
+constexpr int kSpins = 600;
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+cpu_set_t Affinity() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) CPU_SET(0, &set);
+  return set;
+}
+
+}  // namespace
+
+int AvailableCpus() {
+  const cpu_set_t set = Affinity();
+  return CPU_COUNT(&set);
+}
+
+class Pool::Member final : public Worker {
+ public:
+  Member(Pool* pool, int index, int count) : pool_(pool) {
+    index_ = index;
+    count_ = count;
+  }
+  int64_t Next() override { return pool_->next_.fetch_add(1, std::memory_order_relaxed); }
+  void Barrier() override { pool_->Meet(); }
+  std::byte* Scratch(size_t bytes) override { return scratch_.AtLeast(bytes); }
+  std::byte* Shared(size_t bytes) override {
+    std::lock_guard lock(pool_->shared_mutex_);
+    return pool_->shared_.AtLeast(bytes);
+  }
+  Traffic TakeTraffic() { return std::exchange(traffic_, {}); }
+
+ private:
+  Pool* pool_;
+  Block scratch_;
+};
+
+std::byte* Pool::Block::AtLeast(size_t bytes) {
+  if (bytes > bytes_) {
+    memory_.reset();
+    bytes_ = (bytes + 4095) / 4096 * 4096;
+    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes_)));
+    if (!memory_) std::abort();  // the kernel cannot go on, and a plugin built without exceptions cannot throw
+  }
+  return memory_.get();
+}
+
+Pool::Pool(int threads) {
+  const int cpus = AvailableCpus();
+  spins_ = threads <= cpus ? kSpins : 0;
+  std::vector<int> pins(threads, -1);
+  if (threads == cpus) {
+    const cpu_set_t set = Affinity();
+    for (int cpu = 0, i = 0; cpu < CPU_SETSIZE && i < threads; ++cpu)
+      if (CPU_ISSET(cpu, &set)) pins[i++] = cpu;
+  }
+  for (int i = 0; i < threads; ++i) members_.push_back(std::make_unique<Member>(this, i, threads));
+  for (int i = 1; i < threads; ++i) threads_.emplace_back([this, i, cpu = pins[i]] { ThreadMain(i, cpu); });
+}
+
+Pool::~Pool() {
+  stopping_ = true;
+  runs_.fetch_add(1);
+  runs_.notify_all();
+  for (std::thread& t : threads_) t.join();
+}
+
+void Pool::Await(const std::atomic<uint32_t>& word, uint32_t old) const {
+  for (int i = 0; i < spins_; ++i) {
+    if (word.load(std::memory_order_acquire) != old) return;
+    Pause();
+  }
+  while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
+}
+
+void Pool::Meet() {
+  const uint32_t epoch = epoch_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_.size()) {
+    arrived_.store(0, std::memory_order_relaxed);
+    next_.store(0, std::memory_order_relaxed);
+    epoch_.store(epoch + 1, std::memory_order_release);
+    if (members_.size() > 1) epoch_.notify_all();
+  } else {
+    Await(epoch_, epoch);
+  }
+}
+
+void Pool::ThreadMain(int index, int cpu) {
+  pthread_setname_np(pthread_self(), "modelc-cpu");
+  if (cpu >= 0) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    pthread_setaffinity_np(pthread_self(), sizeof(set), &set);  // a hint: works as well where it is refused
+  }
+  for (uint32_t run = 0;; ++run) {
+    Await(runs_, run);
+    if (stopping_) return;
+    (*body_)(*members_[index]);
+    Meet();
+  }
+}
+
+Traffic Pool::Run(const std::function<void(Worker&)>& body) {
+  std::lock_guard lock(run_mutex_);
+  body_ = &body;
+  runs_.fetch_add(1, std::memory_order_release);
+  runs_.notify_all();
+  body(*members_[0]);
+  Meet();
+  Traffic total;
+  for (auto& member : members_) {
+    const Traffic t = member->TakeTraffic();
+    total.weight_bytes += t.weight_bytes;
+    total.cache_bytes += t.cache_bytes;
+  }
+  return total;
+}
+
+}  // namespace modelc::cpu

@@ -1,0 +1,15 @@
+#include "backends/cpu/kernels/attention.h"
+
+#include <vector>
+
+namespace modelc::cpu {
+
+absl::Span<const KernelEntry> AttentionKernels() {
+  static const std::vector<KernelEntry> all = {
+      {"mla.append", "mla.append", "", 0, MakeLatentAppend},
+      {"mla.attend_latent", "mla.attend_latent", "", 0, MakeLatentAttend},
+  };
+  return all;
+}
+
+}  // namespace modelc::cpu

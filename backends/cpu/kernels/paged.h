@@ -1,0 +1,186 @@
+// Paged caches: the byte layouts of plugins/abi/cache.md, and where a row's positions live.
+#ifndef MODELC_BACKENDS_CPU_KERNELS_PAGED_H_
+#define MODELC_BACKENDS_CPU_KERNELS_PAGED_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "backends/cpu/kernels/args.h"
+#include "backends/cpu/kernels/kernel.h"
+#include "backends/cpu/simd/simd.h"
+
+namespace modelc::cpu {
+
+inline constexpr int64_t kPageTokens = 64;
+
+enum class CacheFormat { kF8, kBf16, kF32 };
+
+inline void ReadFormat(Attributes& a, CacheFormat* out) {
+  int number = 0;
+  a.Choice("format", {"f8", "bf16", "f32"}, &number);
+  *out = static_cast<CacheFormat>(number);
+}
+
+// The tensor 'cache' [pages, page_bytes] has pages of the size the layout asks for.
+inline absl::Status CheckPageBytes(const Tensor& cache, int64_t wanted) {
+  if (cache.shape[1] == wanted) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("tensor 'cache' has pages of ", cache.shape[1], " bytes; its format wants ", wanted));
+}
+
+// Latent records: L e4m3, a scale per 128 of them, R bf16; or L + R plain values.
+struct LatentLayout {
+  CacheFormat format;
+  int64_t latent, rope;
+
+  int64_t groups() const { return (latent + 127) / 128; }
+  int64_t record_bytes() const {
+    switch (format) {
+      case CacheFormat::kF8: return latent + groups() * 4 + rope * 2;
+      case CacheFormat::kBf16: return (latent + rope) * 2;
+      case CacheFormat::kF32: return (latent + rope) * 4;
+    }
+    return 0;
+  }
+  int64_t page_bytes() const { return kPageTokens * record_bytes(); }
+
+  void Write(const Simd& simd, const float* latent_row, const float* rope_row, std::byte* record) const {
+    switch (format) {
+      case CacheFormat::kF8: {
+        auto* values = reinterpret_cast<uint8_t*>(record);
+        for (int64_t g = 0; g < groups(); ++g) {
+          const float scale = simd.to_e4m3(latent_row + g * 128, GroupSize(g), values + g * 128);
+          std::memcpy(record + latent + g * 4, &scale, 4);
+        }
+        simd.to_bf16(rope_row, rope, reinterpret_cast<uint16_t*>(record + latent + groups() * 4));
+        break;
+      }
+      case CacheFormat::kBf16:
+        simd.to_bf16(latent_row, latent, reinterpret_cast<uint16_t*>(record));
+        simd.to_bf16(rope_row, rope, reinterpret_cast<uint16_t*>(record) + latent);
+        break;
+      case CacheFormat::kF32:
+        std::memcpy(record, latent_row, latent * 4);
+        std::memcpy(record + latent * 4, rope_row, rope * 4);
+    }
+  }
+
+  // out [latent + rope]
+  void Read(const Simd& simd, const std::byte* record, float* out) const {
+    switch (format) {
+      case CacheFormat::kF8:
+        for (int64_t g = 0; g < groups(); ++g) {
+          float scale;
+          std::memcpy(&scale, record + latent + g * 4, 4);
+          simd.from_e4m3(reinterpret_cast<const uint8_t*>(record) + g * 128, scale, GroupSize(g), out + g * 128);
+        }
+        simd.from_bf16(reinterpret_cast<const uint16_t*>(record + latent + groups() * 4), rope, out + latent);
+        break;
+      case CacheFormat::kBf16:
+        simd.from_bf16(reinterpret_cast<const uint16_t*>(record), latent + rope, out);
+        break;
+      case CacheFormat::kF32:
+        std::memcpy(out, record, (latent + rope) * 4);
+    }
+  }
+
+ private:
+  int64_t GroupSize(int64_t g) const { return latent - g * 128 < 128 ? latent - g * 128 : 128; }
+};
+
+// Index pages: 64 rows of D e4m3 and then 64 scales; or 64 plain rows.
+struct IndexLayout {
+  CacheFormat format;
+  int64_t width;
+
+  int64_t page_bytes() const {
+    switch (format) {
+      case CacheFormat::kF8: return kPageTokens * (width + 4);
+      case CacheFormat::kBf16: return kPageTokens * width * 2;
+      case CacheFormat::kF32: return kPageTokens * width * 4;
+    }
+    return 0;
+  }
+
+  void Write(const Simd& simd, const float* key, int64_t token, std::byte* page) const {
+    switch (format) {
+      case CacheFormat::kF8: {
+        const float scale = simd.to_e4m3(key, width, reinterpret_cast<uint8_t*>(page) + token * width);
+        std::memcpy(page + kPageTokens * width + token * 4, &scale, 4);
+        break;
+      }
+      case CacheFormat::kBf16:
+        simd.to_bf16(key, width, reinterpret_cast<uint16_t*>(page) + token * width);
+        break;
+      case CacheFormat::kF32:
+        std::memcpy(page + token * width * 4, key, width * 4);
+    }
+  }
+
+  // The first n keys of a page without their scales: out [n, width].
+  void ReadKeys(const Simd& simd, const std::byte* page, int64_t n, float* out) const {
+    switch (format) {
+      case CacheFormat::kF8: simd.from_e4m3(reinterpret_cast<const uint8_t*>(page), 1.0f, n * width, out); break;
+      case CacheFormat::kBf16: simd.from_bf16(reinterpret_cast<const uint16_t*>(page), n * width, out); break;
+      case CacheFormat::kF32: std::memcpy(out, page, n * width * 4);
+    }
+  }
+  float Scale(const std::byte* page, int64_t token) const {
+    if (format != CacheFormat::kF8) return 1.0f;
+    float scale;
+    std::memcpy(&scale, page + kPageTokens * width + token * 4, 4);
+    return scale;
+  }
+};
+
+// The rows of a step: the operands pos, seq, pages and cache together.
+class PagedRows {
+ public:
+  PagedRows(const Tensor& pos, const Tensor& seq, const Tensor& pages, const Tensor& cache)
+      : pos_(pos.as<int32_t>()), seq_(seq.as<int32_t>()), pages_(pages.as<int32_t>()), cache_(cache.data),
+        n_seq_(pages.shape[0]), pages_per_seq_(pages.shape[1]), n_pages_(cache.shape[0]), page_bytes_(cache.shape[1]) {}
+
+  // Positions a row sees: pos + 1; 0 for a padding row, and for one whose position the page table does not reach.
+  int64_t Visible(int64_t row) const {
+    if (seq_[row] < 0 || seq_[row] >= n_seq_ || pos_[row] < 0 || pos_[row] / kPageTokens >= pages_per_seq_) return 0;
+    return static_cast<int64_t>(pos_[row]) + 1;
+  }
+  int64_t Position(int64_t row) const { return pos_[row]; }
+  int32_t Sequence(int64_t row) const { return seq_[row]; }
+  // The page of a row's sequence that holds `position`; null beyond the table, and where the table names a page that
+  // the cache does not have.
+  std::byte* Page(int64_t row, int64_t position) const {
+    if (position / kPageTokens >= pages_per_seq_) return nullptr;
+    const int64_t page = pages_[seq_[row] * pages_per_seq_ + position / kPageTokens];
+    return page < 0 || page >= n_pages_ ? nullptr : cache_ + page * page_bytes_;
+  }
+
+ private:
+  const int32_t *pos_, *seq_, *pages_;
+  std::byte* cache_;
+  int64_t n_seq_, pages_per_seq_, n_pages_, page_bytes_;
+};
+
+// Hands out consecutive arrays of one allocation, each 64-byte aligned. With a null base it measures.
+class Carver {
+ public:
+  explicit Carver(std::byte* base) : base_(base) {}
+  template <typename T>
+  T* Take(int64_t n) {
+    T* out = base_ ? reinterpret_cast<T*>(base_ + used_) : nullptr;
+    used_ += (static_cast<size_t>(n) * sizeof(T) + 63) / 64 * 64;
+    return out;
+  }
+  size_t used() const { return used_; }
+
+ private:
+  std::byte* base_;
+  size_t used_ = 0;
+};
+
+}  // namespace modelc::cpu
+
+#endif  // MODELC_BACKENDS_CPU_KERNELS_PAGED_H_

@@ -1,0 +1,86 @@
+// The k best of a stream of scores, by a running threshold: dsa.select and dsa.logits_select.
+#ifndef MODELC_BACKENDS_CPU_KERNELS_TOPK_H_
+#define MODELC_BACKENDS_CPU_KERNELS_TOPK_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+
+#include "backends/cpu/simd/simd.h"
+
+namespace modelc::cpu {
+
+// Takes scores in ascending order of position and keeps the k best: higher score first, then the lower position; -0
+// equals 0, NaN comes last. Candidates stay in order of position, so nothing is ever sorted: once there are too many,
+// the k-th best key becomes the threshold, and from then on a score must be above it, for an equal one comes later.
+class TopK {
+ public:
+  static constexpr int64_t kBlock = 512;  // scores taken at a time
+  // Candidates there is room for: a good deal more than k, so that cutting down to k is rare.
+  static int64_t Capacity(int64_t k) { return 2 * k + 2 * kBlock; }
+
+  // keys, positions and work have room for Capacity(k).
+  TopK(const Simd& simd, int64_t k, uint32_t* keys, int32_t* positions, uint32_t* work)
+      : simd_(simd), k_(k), keys_(keys), positions_(positions), work_(work) {}
+
+  // Scores of positions first, first + 1, …
+  void Add(const float* scores, int64_t n, int64_t first) {
+    for (int64_t i = 0; i < n; i += kBlock) {
+      if (size_ > Capacity(k_) - 2 * kBlock) Cut();
+      size_ += simd_.collect_above(scores + i, std::min(kBlock, n - i), static_cast<int32_t>(first + i), threshold_,
+                                   keys_ + size_, positions_ + size_);
+    }
+  }
+
+  // Another one's candidates, all of later positions.
+  void Add(const uint32_t* keys, const int32_t* positions, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+      if (keys[i] <= threshold_) continue;
+      if (size_ == Capacity(k_)) Cut();
+      keys_[size_] = keys[i];
+      positions_[size_++] = positions[i];
+    }
+  }
+
+  // Leaves the k best, or all there are, in order of position; returns how many.
+  int64_t Finish() {
+    if (size_ > k_) Cut();
+    return size_;
+  }
+
+  // Finish, written as the op wants it: ascending, then -1 up to k.
+  void Finish(int32_t* sel) {
+    const int64_t n = Finish();
+    std::copy_n(positions_, n, sel);
+    std::fill(sel + n, sel + k_, -1);
+  }
+
+ private:
+  void Cut() {
+    if (size_ <= k_) return;
+    std::copy_n(keys_, size_, work_);
+    std::nth_element(work_, work_ + k_ - 1, work_ + size_, std::greater<>());
+    threshold_ = work_[k_ - 1];
+    int64_t equal = k_;  // places left for keys equal to the k-th
+    for (int64_t i = 0; i < k_; ++i) equal -= work_[i] > threshold_;
+    int64_t kept = 0;
+    for (int64_t i = 0; i < size_; ++i) {
+      if (keys_[i] < threshold_ || (keys_[i] == threshold_ && --equal < 0)) continue;
+      keys_[kept] = keys_[i];
+      positions_[kept++] = positions_[i];
+    }
+    size_ = kept;
+  }
+
+  const Simd& simd_;
+  int64_t k_;
+  uint32_t* keys_;
+  int32_t* positions_;
+  uint32_t* work_;
+  int64_t size_ = 0;
+  uint32_t threshold_ = 0;  // below every key
+};
+
+}  // namespace modelc::cpu
+
+#endif  // MODELC_BACKENDS_CPU_KERNELS_TOPK_H_

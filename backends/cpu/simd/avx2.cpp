@@ -1,0 +1,21 @@
+// Compiled with -mavx2 -mfma -mf16c. Blocks of 12 accumulators: 16 registers.
+#include "backends/cpu/simd/simd.h"
+
+#define MODELC_SIMD_LANES 8
+#define MODELC_SIMD_ISA Isa::kAvx2
+
+namespace modelc::cpu {
+namespace {
+
+constexpr int kScoreKeys = 6;                      // keys of a score block, by 2 vectors of columns
+constexpr int kSumHeads = 4, kSumVectors = 2;      // heads and vectors of a weighted-sum block
+#include "backends/cpu/simd/lanes.inl"
+#include "backends/cpu/simd/rows.inl"
+#include "backends/cpu/simd/attention.inl"
+#include "backends/cpu/simd/table.inl"
+
+}  // namespace
+
+const Simd kAvx2Simd = kSimd;
+
+}  // namespace modelc::cpu

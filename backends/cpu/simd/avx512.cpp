@@ -1,0 +1,21 @@
+// Compiled with -mavx512f -mavx512bw -mavx512dq -mavx512vl. Blocks of 24 accumulators: 32 registers.
+#include "backends/cpu/simd/simd.h"
+
+#define MODELC_SIMD_LANES 16
+#define MODELC_SIMD_ISA Isa::kAvx512
+
+namespace modelc::cpu {
+namespace {
+
+constexpr int kScoreKeys = 12;                      // keys of a score block, by 2 vectors of columns
+constexpr int kSumHeads = 8, kSumVectors = 2;      // heads and vectors of a weighted-sum block
+#include "backends/cpu/simd/lanes.inl"
+#include "backends/cpu/simd/rows.inl"
+#include "backends/cpu/simd/attention.inl"
+#include "backends/cpu/simd/table.inl"
+
+}  // namespace
+
+const Simd kAvx512Simd = kSimd;
+
+}  // namespace modelc::cpu

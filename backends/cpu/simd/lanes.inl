@@ -1,0 +1,145 @@
+// Vectors of kLanes floats by the compiler's vector types. Included inside the namespace of one instruction set, after
+// MODELC_SIMD_LANES is set; everything is internal to that file, so no two instruction sets share an inline function.
+
+constexpr int kLanes = MODELC_SIMD_LANES;
+#define MODELC_INLINE [[maybe_unused]] static inline __attribute__((always_inline))
+
+typedef float F32 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
+typedef int32_t I32 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
+typedef uint32_t U32 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
+typedef uint16_t U16 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
+typedef uint8_t U8 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
+
+template <typename V, typename T>
+MODELC_INLINE V Load(const T* p) {
+  V v;
+  __builtin_memcpy(&v, p, sizeof(V));
+  return v;
+}
+MODELC_INLINE F32 Load(const float* p) { return Load<F32>(p); }
+
+template <typename V, typename T>
+MODELC_INLINE void Store(V v, T* p) {
+  __builtin_memcpy(p, &v, sizeof(V));
+}
+
+// The first n < kLanes elements; the others are `fill`.
+MODELC_INLINE F32 LoadPart(const float* p, int64_t n, float fill = 0) {
+  float part[kLanes];
+  for (int i = 0; i < kLanes; ++i) part[i] = i < n ? p[i] : fill;
+  return Load(part);
+}
+MODELC_INLINE void StorePart(F32 v, float* p, int64_t n) {
+  float part[kLanes];
+  Store(v, part);
+  for (int i = 0; i < n; ++i) p[i] = part[i];
+}
+
+MODELC_INLINE F32 MultiplyAdd(F32 a, F32 b, F32 c) {
+#if defined(__FMA__)
+  return __builtin_elementwise_fma(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+MODELC_INLINE U32 Bits(F32 v) { return __builtin_bit_cast(U32, v); }
+MODELC_INLINE F32 FromBits(U32 v) { return __builtin_bit_cast(F32, v); }
+MODELC_INLINE F32 Abs(F32 v) { return FromBits(Bits(v) & 0x7fffffffu); }
+MODELC_INLINE F32 Select(I32 mask, F32 a, F32 b) { return mask ? a : b; }
+// b where a is NaN; so a running maximum passes NaN by.
+MODELC_INLINE F32 Max(F32 a, F32 b) { return a > b ? a : b; }
+
+MODELC_INLINE I32 LaneNumbers() {
+  I32 v;
+  for (int i = 0; i < kLanes; ++i) v[i] = i;
+  return v;
+}
+
+// Sums and maxima over lanes in a fixed tree.
+MODELC_INLINE float Sum(F32 v) {
+  float x[kLanes];
+  Store(v, x);
+  for (int width = kLanes / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) x[i] += x[i + width];
+  return x[0];
+}
+MODELC_INLINE float Max(F32 v) {
+  float x[kLanes];
+  Store(v, x);
+  for (int width = kLanes / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) x[i] = x[i] > x[i + width] ? x[i] : x[i + width];
+  return x[0];
+}
+
+// e^v within 2 ulp; 0 below -87, infinity above 88.7; NaN stays.
+MODELC_INLINE F32 Exp(F32 v) {
+  F32 x = v < -87.0f ? F32(-87.0f) : v;
+  x = x > 88.7f ? F32(88.7f) : x;
+  const F32 shift = F32(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
+  const F32 n = MultiplyAdd(x, F32(1.44269504f), shift) - shift;
+  F32 r = MultiplyAdd(n, F32(-0.693359375f), x);
+  r = MultiplyAdd(n, F32(2.12194440e-4f), r);
+  F32 p = F32(1.9875691500e-4f);
+  p = MultiplyAdd(p, r, F32(1.3981999507e-3f));
+  p = MultiplyAdd(p, r, F32(8.3334519073e-3f));
+  p = MultiplyAdd(p, r, F32(4.1665795894e-2f));
+  p = MultiplyAdd(p, r, F32(1.6666665459e-1f));
+  p = MultiplyAdd(p, r, F32(5.0000001201e-1f));
+  p = MultiplyAdd(p, r * r, r) + 1.0f;
+  // 2^n in two factors, so that n = 128 does not overflow the exponent before the product does.
+  const I32 exponent = __builtin_convertvector(n == n ? n : F32(0.0f), I32);
+  const I32 half = exponent >> 1;
+  p = p * __builtin_bit_cast(F32, (half + 127) << 23) * __builtin_bit_cast(F32, (exponent - half + 127) << 23);
+  p = v > 88.7228f ? F32(__builtin_inff()) : p;
+  return v < -87.0f ? F32(0.0f) : p;
+}
+
+// e4m3 (OCP, no infinity) to f32, exactly.
+MODELC_INLINE F32 FromE4M3(const uint8_t* p) {
+  const U8 bytes = Load<U8>(p);
+#if defined(__F16C__)
+  // The value's bits are those of a half 2^8 times smaller; F16C knows subnormals.
+  const U16 b = __builtin_convertvector(bytes, U16);
+  const U16 half = ((b & U16(0x80)) << U16(8)) | ((b & U16(0x7f)) << U16(7));
+  typedef _Float16 F16 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
+  const F32 value = __builtin_convertvector(__builtin_bit_cast(F16, half), F32) * 256.0f;
+  const U32 u = __builtin_convertvector(bytes, U32);
+#else
+  const U32 u = __builtin_convertvector(bytes, U32);
+  const F32 value = FromBits(((u & 0x80u) << 24) | ((u & 0x7fu) << 20)) * 0x1p120f;
+#endif
+  return Select((u & 0x7fu) == 0x7fu, F32(__builtin_nanf("")), value);
+}
+
+// |v| <= 448 to e4m3, to nearest, ties to even; NaN to 0x7f.
+MODELC_INLINE U8 ToE4M3(F32 v) {
+  const F32 a = Abs(v);
+  const U32 sign = (Bits(v) >> 24) & 0x80u;
+  // Below 2^-6 the step is 2^-9 everywhere: adding 2^14 leaves it in the last mantissa bit.
+  const U32 small = Bits(a + 16384.0f) - 0x46800000u;
+  const U32 bits = Bits(a);
+  const U32 normal = ((bits + 0x7ffffu + ((bits >> 20) & 1u)) >> 20) - (120u << 3);
+  U32 e = (a < 0.015625f) ? small : normal;
+  e = (a == a) ? e : U32(0x7fu);
+  return __builtin_convertvector(e | sign, U8);
+}
+
+MODELC_INLINE F32 FromBf16(const uint16_t* p) {
+  return FromBits(__builtin_convertvector(Load<U16>(p), U32) << 16);
+}
+
+MODELC_INLINE U16 ToBf16(F32 v) {
+  const U32 bits = Bits(v);
+  const U32 rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const U32 nan = (bits >> 16) | 0x40u;
+  return __builtin_convertvector((v == v) ? rounded : nan, U16);
+}
+
+// Orders floats as unsigned integers: greater float, greater key; -0 as 0; NaN below all (1), so that 0 is no key.
+MODELC_INLINE U32 SortKey(F32 v) {
+  const F32 x = v == 0.0f ? F32(0.0f) : v;
+  const U32 bits = Bits(x);
+  const U32 key = bits ^ (((bits >> 31) != 0) ? U32(0xffffffffu) : U32(0x80000000u));
+  return (v == v) ? key : U32(1u);
+}

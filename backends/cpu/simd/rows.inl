@@ -1,0 +1,136 @@
+// Loops over one row: norms, conversions, the Walsh-Hadamard transform. Included after lanes.inl.
+
+static void Add(const float* a, const float* b, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(Load(a + i) + Load(b + i), out + i);
+  for (; i < n; ++i) out[i] = a[i] + b[i];
+}
+
+static void MultiplyAddRow(const float* x, float factor, int64_t n, float* sum) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(MultiplyAdd(Load(x + i), F32(factor), Load(sum + i)), sum + i);
+  if (i < n) StorePart(MultiplyAdd(LoadPart(x + i, n - i), F32(factor), LoadPart(sum + i, n - i)), sum + i, n - i);
+}
+
+// sum (x - mean)^2 over n, in four partial sums.
+static float SquaredDistance(const float* x, float mean, int64_t n) {
+  F32 sum[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes)
+    for (int j = 0; j < 4; ++j) {
+      const F32 d = Load(x + i + j * kLanes) - mean;
+      sum[j] = MultiplyAdd(d, d, sum[j]);
+    }
+  for (; i < n; i += kLanes) {
+    const F32 d = (i + kLanes <= n ? Load(x + i) : LoadPart(x + i, n - i, mean)) - mean;
+    sum[0] = MultiplyAdd(d, d, sum[0]);
+  }
+  return Sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+static void RmsNorm(const float* x, const float* w, float eps, int64_t n, float* out) {
+  const float factor = 1.0f / __builtin_sqrtf(SquaredDistance(x, 0, n) / static_cast<float>(n) + eps);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(Load(x + i) * factor * Load(w + i), out + i);
+  for (; i < n; ++i) out[i] = x[i] * factor * w[i];
+}
+
+static void LayerNorm(const float* x, const float* w, const float* b, float eps, int64_t n, float* out) {
+  F32 sum = F32(0.0f);
+  int64_t i = 0;
+  for (; i < n; i += kLanes) sum += i + kLanes <= n ? Load(x + i) : LoadPart(x + i, n - i);
+  const float mean = Sum(sum) / static_cast<float>(n);
+  const float factor = 1.0f / __builtin_sqrtf(SquaredDistance(x, mean, n) / static_cast<float>(n) + eps);
+  for (i = 0; i + kLanes <= n; i += kLanes)
+    Store(MultiplyAdd((Load(x + i) - mean) * factor, Load(w + i), Load(b + i)), out + i);
+  if (i < n)
+    StorePart(MultiplyAdd((LoadPart(x + i, n - i) - mean) * factor, LoadPart(w + i, n - i), LoadPart(b + i, n - i)),
+              out + i, n - i);
+}
+
+static void Hadamard(float* x, int64_t n) {
+  int64_t width = 1;
+  for (; width < n && width < kLanes; width *= 2)
+    for (int64_t i = 0; i < n; i += 2 * width)
+      for (int64_t j = i; j < i + width; ++j) {
+        const float a = x[j], b = x[j + width];
+        x[j] = a + b;
+        x[j + width] = a - b;
+      }
+  for (; width < n; width *= 2)
+    for (int64_t i = 0; i < n; i += 2 * width)
+      for (int64_t j = i; j < i + width; j += kLanes) {
+        const F32 a = Load(x + j), b = Load(x + j + width);
+        Store(a + b, x + j);
+        Store(a - b, x + j + width);
+      }
+  const float factor = 1.0f / __builtin_sqrtf(static_cast<float>(n));
+  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+// 2^ceil(log2(max(amax, 1e-4) / 448)) of n values. NaN is passed by; infinity gives 2^127.
+MODELC_INLINE float PowerOfTwoScale(const float* x, int64_t n) {
+  F32 amax = F32(1e-4f);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) amax = Max(Abs(Load(x + i)), amax);
+  if (i < n) amax = Max(Abs(LoadPart(x + i, n - i)), amax);
+  const uint32_t bits = __builtin_bit_cast(uint32_t, Max(amax) / 448.0f);
+  const uint32_t exponent = (bits >> 23) + ((bits & 0x7fffffu) != 0);
+  return __builtin_bit_cast(float, (exponent < 254 ? exponent : 254) << 23);
+}
+
+MODELC_INLINE F32 Clamp448(F32 v) {
+  v = v > 448.0f ? F32(448.0f) : v;
+  return v < -448.0f ? F32(-448.0f) : v;
+}
+
+static float ToE4M3Row(const float* x, int64_t n, uint8_t* out) {
+  const float scale = PowerOfTwoScale(x, n), inverse = 1.0f / scale;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(ToE4M3(Clamp448(Load(x + i) * inverse)), out + i);
+  if (i < n) {
+    uint8_t part[kLanes];
+    Store(ToE4M3(Clamp448(LoadPart(x + i, n - i) * inverse)), part);
+    for (int64_t j = i; j < n; ++j) out[j] = part[j - i];
+  }
+  return scale;
+}
+
+static void FromE4M3Row(const uint8_t* x, float scale, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(FromE4M3(x + i) * scale, out + i);
+  if (i < n) {
+    uint8_t part[kLanes] = {};
+    for (int64_t j = i; j < n; ++j) part[j - i] = x[j];
+    StorePart(FromE4M3(part) * scale, out + i, n - i);
+  }
+}
+
+static void FakeQuantize(const float* x, int64_t n, float* out) {
+  uint8_t group[128];
+  for (int64_t i = 0; i < n; i += 128) {
+    const int64_t size = n - i < 128 ? n - i : 128;
+    const float scale = ToE4M3Row(x + i, size, group);
+    FromE4M3Row(group, scale, size, out + i);
+  }
+}
+
+static void ToBf16Row(const float* x, int64_t n, uint16_t* out) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(ToBf16(Load(x + i)), out + i);
+  if (i < n) {
+    uint16_t part[kLanes];
+    Store(ToBf16(LoadPart(x + i, n - i)), part);
+    __builtin_memcpy(out + i, part, (n - i) * 2);
+  }
+}
+
+static void FromBf16Row(const uint16_t* x, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) Store(FromBf16(x + i), out + i);
+  if (i < n) {
+    uint16_t part[kLanes] = {};
+    __builtin_memcpy(part, x + i, (n - i) * 2);
+    StorePart(FromBf16(part), out + i, n - i);
+  }
+}

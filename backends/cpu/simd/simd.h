@@ -1,0 +1,70 @@
+// The inner loops of the row, attention and indexer kernels, once per instruction set.
+//
+// They are written once, over vectors of `lanes` floats (*.inl), and compiled by portable.cpp, avx2.cpp and avx512.cpp
+// with their own flags. They allocate nothing, keep no state and know no tensors: pointers and sizes alone. In every
+// loop the arithmetic of one result does not depend on the results beside it, so a caller may cut its work as it likes.
+#ifndef MODELC_BACKENDS_CPU_SIMD_SIMD_H_
+#define MODELC_BACKENDS_CPU_SIMD_SIMD_H_
+
+#include <cstdint>
+
+#include "backends/cpu/kernels/kernel.h"
+
+namespace modelc::cpu {
+
+struct Simd {
+  Isa isa;      // the least that runs it
+  int lanes;    // floats in a vector; columns of q below are padded to a multiple of it
+
+  // Rows of n floats. `out` may be `x`.
+  void (*add)(const float* a, const float* b, int64_t n, float* out);
+  void (*multiply_add)(const float* x, float factor, int64_t n, float* sum);  // sum += factor * x
+  void (*rms_norm)(const float* x, const float* w, float eps, int64_t n, float* out);
+  void (*layer_norm)(const float* x, const float* w, const float* b, float eps, int64_t n, float* out);
+  void (*hadamard)(float* x, int64_t n);  // n a power of two; orthonormal, in place
+  void (*fake_quantize)(const float* x, int64_t n, float* out);
+
+  // Conversions. to_e4m3 uses one scale for all n and returns it: 2^ceil(log2(max(amax, 1e-4) / 448)).
+  float (*to_e4m3)(const float* x, int64_t n, uint8_t* out);
+  void (*from_e4m3)(const uint8_t* x, float scale, int64_t n, float* out);
+  void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
+  void (*from_bf16)(const uint16_t* x, int64_t n, float* out);
+
+  // s[key][col] = sum_d q[d][col] * k[key][d]; cols a multiple of lanes.
+  //   q [dims, cols], k [keys, dims], s [keys, cols]
+  void (*scores)(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s);
+
+  // One step of online softmax per column: masks keys at and beyond limit[col], multiplies by `scale`, updates the
+  // running maximum and sum, and leaves the weights in s. factor[col] is what earlier sums must be multiplied by.
+  //   s [keys, cols], limit [cols] i32, max / sum / factor [cols]
+  void (*softmax)(float* s, int64_t cols, int64_t keys, float scale, const int32_t* limit, float* max, float* sum,
+                  float* factor);
+
+  // out[head][d] = factor[head] * out[head][d] + sum_key p[key][head] * k[key][d]
+  //   p [keys, p_stride], k [keys, k_stride], out [heads, dims]
+  void (*weighted_sum)(const float* p, int64_t p_stride, const float* k, int64_t k_stride, int64_t keys, int64_t heads,
+                       int64_t dims, const float* factor, float* out);
+
+  // The lightning indexer: out[key] = sum_h w[h] * relu(sum_d q[d][h] * k[key][d]), h < heads.
+  //   q [dims, cols] and w [cols] with cols = heads rounded up to lanes, k [keys, dims]
+  void (*index_scores)(const float* q, const float* w, int64_t heads, const float* k, int64_t keys, int64_t dims,
+                       float* out);
+
+  // Appends the positions (first + i) and sort keys (topk.h) of those x[i] whose key is above `threshold`, in order;
+  // returns how many. keys and positions have room for n + lanes.
+  int64_t (*collect_above)(const float* x, int64_t n, int32_t first, uint32_t threshold, uint32_t* keys,
+                           int32_t* positions);
+};
+
+// The best for an instruction set.
+const Simd& SimdFor(Isa isa);
+
+// One per file.
+extern const Simd kPortableSimd;
+#if defined(__x86_64__)
+extern const Simd kAvx2Simd, kAvx512Simd;
+#endif
+
+}  // namespace modelc::cpu
+
+#endif  // MODELC_BACKENDS_CPU_SIMD_SIMD_H_
