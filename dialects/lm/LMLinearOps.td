@@ -46,7 +46,7 @@ def LM_FfnOp : LM_RowOp<"ffn", "r", "inner= at=", "r"> {
 }
 
 def LM_HeadLinearOp : LM_RowOp<"head_linear", "r", "weight x_first= x_count= first= count= transposed!", "r",
-    "0 @weight | x_first x_count first count transposed", [Pure]> {
+    "0 @weight | x_first x_count first count transposed!", [Pure]> {
   let summary = "One matrix per head, rows of a shared weight";
   let description = [{Per head, rows first ... first + count - 1 of its share of the weight: `Wh xh`, or `Whᵀ xh` when transposed; xh is
     x[t, h, x_first : x_first + x_count]. Both halves of `kv_b_proj` in absorbed MLA. (C1) x is [?, heads, width]
@@ -56,7 +56,7 @@ def LM_HeadLinearOp : LM_RowOp<"head_linear", "r", "weight x_first= x_count= fir
   let results = (outs LM_Rows:$out);
 }
 
-def LM_RmsNormOp : LM_RowOp<"rms_norm", "r", "weight eps= first= width=", "r", "0 @weight | eps first", [Pure]> {
+def LM_RmsNormOp : LM_RowOp<"rms_norm", "r", "weight eps= first= width=", "r", "0 @weight | eps first:0", [Pure]> {
   let summary = "Root-mean-square norm";
   let description = [{`out = x / sqrt(mean(x²) + eps) * w` over x[first : first + width]; the whole row by default.
 
@@ -99,7 +99,7 @@ def LM_TakeRowsOp : LM_RowOp<"take_rows", "r", "", "r", "0 $wanted > N", [Pure]>
   let results = (outs LM_Rows:$out);
 }
 
-def LM_RopeOp : LM_RowOp<"rope", "r", "inv_freq first= dim= pairs= keep!", "r", "0 $pos #inv_freq | first dim pairs keep", [Pure]> {
+def LM_RopeOp : LM_RowOp<"rope", "r", "inv_freq first= dim= pairs= keep!", "r", "0 $pos #inv_freq | first dim pairs keep!", [Pure]> {
   let summary = "Rotary position embedding of part of each row";
   let description = [{Rotates x[..., first : first + dim] by position * inv_freq. MLA pairs neighbours (`interleaved`), the indexer pairs
     halves (`half`). `keep` copies the rest of the row, else the result is the rotated part. (C1) dim / 2 frequencies

@@ -5,7 +5,7 @@
 include "dialects/lm/LMRowOps.td"
 
 def LM_MoERouteOp : LM_RowOp<"moe.route", "r", "bias groups= pick= top= scale= normalize=", "rr",
-    "0 @bias | groups topk_group=pick scale normalize", [Pure]> {
+    "0 @bias | groups topk_group=pick scale normalize!", [Pure]> {
   let summary = "Group-limited choice of experts";
   let description = [{s = sigmoid(logits). The choice is by s + bias: a group's score is the sum of its two best, the best `pick` of `groups` groups
     stay, then the best `top` experts; ties go to the lower index. Weights are s of the chosen, normalized where `normalize` is not

@@ -176,9 +176,18 @@ KernelCall modelc::lm::getKernelCall(RowOpInterface rowOp) {
     }
     call.operands.push_back(operand);
   }
+  Builder b(op->getContext());
   for (StringRef word : words(statics)) {
-    auto [name, from] = word.split('=');
-    if (Attribute value = op->getAttr(from.empty() ? name : from))
+    const bool flag = word.consume_back("!");
+    auto [left, otherwise] = word.split(':');
+    auto [name, from] = left.split('=');
+    Attribute value = op->getAttr(from.empty() ? name : from);
+    int64_t number = 0;
+    if (flag)
+      value = b.getBoolAttr(value && (isa<UnitAttr>(value) || sizeOf(value) != 0));
+    else if (!value && !otherwise.getAsInteger(10, number))
+      value = b.getI64IntegerAttr(number);
+    if (value)
       call.attributes.push_back({name, value});
   }
   SmallVector<StringRef> sizes;

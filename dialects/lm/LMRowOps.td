@@ -16,6 +16,8 @@ def LM_RowOpInterface : OpInterface<"RowOpInterface"> {
 /// `name!` is a flag.
 /// `kernel` (primitives): tensors of the launch, results follow; then `|` static attributes, then `>` the leading size of each
 /// result. A number is an operand (`?`: may be absent), @x a weight attribute, $x a step input, #x a constant, %x a cache.
+/// Static attributes are written `name`, `name=attribute` where ops.md has another name, `name:0` with what an absent one
+/// means, `name!` for a truth value.
 class LM_RowOp<string mnemonic, string operandKinds, string clauses, string resultKinds, string kernel = "",
                list<Trait> traits = []>
     : LM_Op<mnemonic, !listconcat(traits, [LM_RowOpInterface])> {

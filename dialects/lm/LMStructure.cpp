@@ -71,6 +71,12 @@ ParseResult ParamOp::parse(OpAsmParser &parser, OperationState &result) {
       return failure();
     result.addAttribute("from", b.getStringAttr(from));
   }
+  if (succeeded(parser.parseOptionalKeyword("else"))) {
+    Attribute otherwise;
+    if (parseSize(parser, otherwise))
+      return failure();
+    result.addAttribute("otherwise", otherwise);
+  }
   return parser.parseOptionalAttrDict(result.attributes);
 }
 
@@ -85,7 +91,11 @@ void ParamOp::print(OpAsmPrinter &printer) {
   }
   if (getFrom())
     printer << " from " << getFromAttr();
-  printer.printOptionalAttrDict((*this)->getAttrs(), {"sym_name", "value", "combine", "rhs", "from"});
+  if (getOtherwise()) {
+    printer << " else ";
+    printer.printAttributeWithoutType(*getOtherwise());
+  }
+  printer.printOptionalAttrDict((*this)->getAttrs(), {"sym_name", "value", "combine", "rhs", "from", "otherwise"});
 }
 
 LogicalResult ParamOp::verify() {

@@ -27,16 +27,16 @@ def LM_ParamOp : LM_Op<"param", [Symbol, HasParent<"ModelOp">]> {
   let summary = "A named number of the model";
   let description = [{
     With a default, which a config.json key of the same name (or the one after `from`, dots descending into objects)
-    overrides; or computed from two other parameters.
+    overrides; or computed from two other parameters. A config that lacks the key is refused, unless `else` says what then holds.
 
         lm.param @hidden_size = 7168
-        lm.param @rope_factor = 40.0 from "rope_scaling.factor"
+        lm.param @rope_factor = 40.0 from "rope_scaling.factor" else 1.0
         lm.param @qk_head_dim = @qk_nope_head_dim + @qk_rope_head_dim
 
     (C1) a computed parameter names two parameters and `+` or `*`   (C2) a computed parameter has no `from`
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, LM_Size:$value, OptionalAttr<StrAttr>:$combine,
-                       OptionalAttr<LM_Size>:$rhs, OptionalAttr<StrAttr>:$from);
+                       OptionalAttr<LM_Size>:$rhs, OptionalAttr<StrAttr>:$from, OptionalAttr<LM_Size>:$otherwise);
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
 }

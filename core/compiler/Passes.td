@@ -1,0 +1,128 @@
+//===- Passes.td - the compiler's passes, in pipeline order -----*- tablegen -*-===//
+#ifndef MODELC_CORE_COMPILER_PASSES
+#define MODELC_CORE_COMPILER_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+//===--------------------------------------------------------------------------===//
+// Source to resolved
+//===--------------------------------------------------------------------------===//
+
+def LMResolve : Pass<"lm-resolve", "::mlir::ModuleOp"> {
+  let summary = "Parameters to numbers, calls inlined, weights found in the checkpoint";
+  let description = [{
+    Gives every `lm.param` its number (config over default), inlines `lm.call`, turns `!lm.rows` into ranked tensors whose
+    leading dimension alone stays dynamic, and names into `#lm.weight` attributes. With a checkpoint every weight's presence,
+    shape and dtype is checked, in every layer and expert, and all that does not fit is reported at once.
+
+        %q = lm.linear %x "q_a_proj" to [@q_lora_rank]
+        // becomes
+        %q = lm.linear %x #lm.weight<"model.layers.{layer}.self_attn.q_a_proj.weight", "", 1536x7168xbf16> to [1536]
+             : (tensor<?x7168xf32>) -> tensor<?x1536xf32>
+
+    The numbers stay on the model as its attribute `parameters`.
+  }];
+  let options = [
+    ListOption<"configFiles", "config", "std::string", "config.json files, later ones override; a comma between them">,
+    Option<"weightsDir", "weights", "std::string", /*default=*/"\"\"", "Checkpoint folder to check weights against">];
+  let statistics = [Statistic<"numWeights", "weights", "Weights the model reads, those of all layers counted once">];
+}
+
+//===--------------------------------------------------------------------------===//
+// Resolved to planned
+//===--------------------------------------------------------------------------===//
+
+def LMAbsorbMLA : Pass<"lm-absorb-mla", "::mlir::ModuleOp"> {
+  let summary = "Attention over latents: W_UK to the query, W_UV behind the sum";
+  let description = [{
+    q·(W_UK c) = (W_UKᵀ q)·c and Σ a (W_UV c) = W_UV (Σ a c): two small products per head, and attention reads one latent a
+    position for all heads. `lm.mla.attend` becomes `lm.rope`, `lm.head_linear`, `lm.mla.attend_latent`, `lm.head_linear`.
+  }];
+}
+
+def LMPlan : Pass<"lm-plan", "::mlir::ModuleOp"> {
+  let summary = "Composites to primitives, each a row of plugins/abi/ops.md";
+  let description = [{
+    `lm.mla.latent`, `lm.dsa.key`, `lm.dsa.score`, `lm.ffn` and `lm.moe.experts` become primitives. Values people compare get the
+    attribute `tap`, a name per result: a layer's `hidden`, `index_scores`, `topk_indices`, `expert_weights`, `experts`.
+  }];
+}
+
+def LMQuantize : Pass<"lm-quantize", "::mlir::ModuleOp"> {
+  let summary = "Numerics made explicit: activation rounding, indexer rotation, cache formats";
+  let description = [{
+    `reference` computes in float32 on dequantized weights with float32 pages. `deepseek` rounds the inputs of FP8 linears to e4m3 in
+    groups of 128 and keeps e4m3 pages. `fast` keeps e4m3 pages and leaves activations as they are. With e4m3 pages the
+    indexer's queries and keys are Hadamard-rotated, which spreads outliers and leaves their products unchanged.
+  }];
+  let options = [
+    Option<"numerics", "numerics", "std::string", /*default=*/"\"fast\"", "reference, deepseek or fast">,
+    Option<"kvDtype", "kv-dtype", "std::string", /*default=*/"\"\"",
+           "Cache pages: f8, bf16 or f32; empty: f32 for reference, f8 otherwise">];
+}
+
+def LMFuse : Pass<"lm-fuse", "::mlir::ModuleOp"> {
+  let summary = "The closed set of fusions, each only where the manifest has a kernel for it";
+  let description = [{
+    `add` + `rms_norm` to `add_rms_norm`; `dsa.logits` + `dsa.select` to `dsa.logits_select`, which needs no [T, C] scores in
+    memory. `keep-scores` leaves the latter apart, so that the scores can be looked at.
+  }];
+  let options = [
+    Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
+    Option<"keepScores", "keep-scores", "bool", /*default=*/"false", "Do not fuse scoring with selection">];
+  let statistics = [Statistic<"numFused", "fused", "Pairs of ops fused">];
+}
+
+//===--------------------------------------------------------------------------===//
+// Planned to scheduled
+//===--------------------------------------------------------------------------===//
+
+def LMSelectKernels : Pass<"lm-select-kernels", "::mlir::ModuleOp"> {
+  let summary = "A library kernel for every primitive";
+  let description = [{
+    Takes the best-ranked manifest entry whose condition holds and notes it as the attribute `kernel`. An op without one is an
+    error that says what each candidate wanted; all such ops are reported.
+  }];
+  let options = [Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
+                 Option<"backend", "backend", "std::string", /*default=*/"\"cpu\"", "The backend's name, for messages">];
+  let statistics = [Statistic<"numBound", "bound", "Ops bound to a kernel">];
+}
+
+def LMSchedule : Pass<"lm-schedule", "::mlir::ModuleOp"> {
+  let summary = "What runs when: scoring and selection only above index_topk tokens of context";
+  let description = [{
+    Where every context of a step fits into the selection all positions are selected, so scoring, selecting, and what feeds them
+    alone need not run: such ops get `above = k`. Keys are still appended, as later steps will score them.
+  }];
+}
+
+//===--------------------------------------------------------------------------===//
+// Scheduled to program
+//===--------------------------------------------------------------------------===//
+
+def LMToKernel : Pass<"lm-to-kernel", "::mlir::ModuleOp"> {
+  let summary = "`lm` to the `kernel` dialect: buffers, launches, repeats";
+  let description = [{
+    Every value becomes a buffer, every op a launch, every `lm.layers` a `kernel.repeat`. What a layer carries to the next keeps one
+    buffer: the last op writes into it where its old content is dead by then, else a `copy` follows. Attention over a scheduled
+    selection becomes two launches, one for contexts above the threshold and one without selection.
+  }];
+  let options = [
+    Option<"maxRows", "max-rows", "int64_t", /*default=*/"512", "Rows in one step (T)">,
+    Option<"maxSequences", "max-sequences", "int64_t", /*default=*/"64", "Sequences in one step (S)">,
+    Option<"maxContext", "max-context", "int64_t", /*default=*/"0", "Tokens a sequence may have (C); 0: max_position_embeddings">];
+  let dependentDialects = ["::modelc::kernel::KernelDialect"];
+}
+
+def KernelPlanMemory : Pass<"kernel-plan-memory", "::mlir::ModuleOp"> {
+  let summary = "Lifetimes to offsets in one arena";
+  let description = [{
+    Buffers that are never live at the same launch share memory. Liveness goes round repeats (what an iteration leaves for the next is
+    live through the back edge) and is found separately for every range of contexts the conditions tell apart. Offsets are
+    64-byte aligned. Entries share the arena, as one runs at a time.
+  }];
+  let statistics = [Statistic<"arenaBytes", "arena-bytes", "Size of the arena">,
+                    Statistic<"liveBytes", "live-bytes", "Most bytes live at one launch: the lower bound">];
+}
+
+#endif // MODELC_CORE_COMPILER_PASSES

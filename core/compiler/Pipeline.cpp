@@ -1,0 +1,42 @@
+//===- Pipeline.cpp - the passes in order ---------------------------------===//
+#include "core/compiler/Passes.h"
+#include "dialects/kernel/Kernel.h"
+#include "dialects/lm/LM.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+
+using namespace mlir;
+
+namespace modelc {
+
+#define GEN_PASS_REGISTRATION
+#include "core/compiler/Passes.h.inc"
+
+std::vector<PipelineStep> buildPipeline(const CompileOptions &options) {
+  std::vector<PipelineStep> steps;
+  auto add = [&](std::unique_ptr<Pass> pass) { steps.push_back({pass->getArgument(), std::move(pass)}); };
+  // 1. Which model exactly: sizes, and the weights it will find.
+  add(createLMResolve(options.configs, options.checkpoint));
+  // 2. What to compute: attention in latent space, then primitives alone.
+  add(createLMAbsorbMLA());
+  add(createLMPlan());
+  // 3. In which precision. Before fusion, as it puts ops between others.
+  add(createLMQuantize({options.numerics, options.kv_dtype}));
+  // 4. With which kernels. Reference runs are compared value by value, so scores stay visible there.
+  add(createLMFuse(options.manifest, /*keepScores=*/options.numerics == "reference"));
+  add(createLMSelectKernels(options.manifest, options.backend));
+  // 5. When.
+  add(createLMSchedule());
+  // 6. Where in memory.
+  add(createLMToKernel({options.max_rows, options.max_sequences, options.max_context}));
+  add(createKernelPlanMemory());
+  return steps;
+}
+
+void registerPasses() {
+  registerModelcPasses();
+}
+
+void registerDialects(DialectRegistry &registry) { registry.insert<lm::LMDialect, kernel::KernelDialect>(); }
+
+} // namespace modelc

@@ -1,0 +1,92 @@
+#include "core/compiler/compiler.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/compiler/Passes.h"
+#include "core/support/strings.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/SHA256.h"
+
+using namespace mlir;
+
+namespace modelc {
+namespace {
+
+constexpr llvm::StringLiteral kCompilerVersion = "1"; // part of the hash; raise it when equal inputs give other programs
+
+// "v3.2.mlir:12:5: "; nothing for a place that is not in a file.
+std::string placeOf(Location loc) {
+  auto file = loc->findInstanceOf<FileLineColLoc>();
+  return file ? absl::StrCat(file.getFilename().str(), ":", file.getLine(), ":", file.getColumn(), ": ") : "";
+}
+
+// Of everything that makes a program what it is, each part after its length.
+std::string hashOf(std::string_view model, const CompileOptions &options) {
+  llvm::SHA256 hash;
+  auto add = [&](std::string_view part) {
+    hash.update(absl::StrCat(part.size(), ":"));
+    hash.update(StringRef(part.data(), part.size()));
+  };
+  add(kCompilerVersion);
+  add(model);
+  for (const std::string &config : options.configs)
+    add(config);
+  if (options.checkpoint)
+    for (const auto &[name, info] : *options.checkpoint)
+      add(absl::StrCat(name, " ", int(info.dtype), " ", absl::StrJoin(info.shape, ",")));
+  for (const std::string &text : {options.manifest, options.backend, options.numerics, options.kv_dtype})
+    add(text);
+  for (int64_t limit : {options.max_rows, options.max_sequences, options.max_context})
+    add(absl::StrCat(limit));
+  return llvm::toHex(llvm::ArrayRef<uint8_t>(hash.final()).take_front(16), /*LowerCase=*/true);
+}
+
+} // namespace
+
+absl::StatusOr<Program> CompileModel(std::string_view text, std::string_view fileName, const CompileOptions &options) {
+  DialectRegistry registry;
+  registerDialects(registry);
+  MLIRContext context(registry, MLIRContext::Threading::DISABLED);
+  std::vector<std::string> errors;
+  ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() == DiagnosticSeverity::Error)
+      errors.push_back(placeOf(diagnostic.getLocation()) + diagnostic.str());
+  });
+  auto refused = [&] {
+    return absl::InvalidArgumentError(errors.empty() ? absl::StrCat(Absl(fileName), " does not compile")
+                                                     : absl::StrJoin(errors, "\n"));
+  };
+
+  OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(StringRef(text.data(), text.size()), ParserConfig(&context),
+                                                             StringRef(fileName.data(), fileName.size()));
+  if (!module)
+    return refused();
+  PassManager passes(&context);
+  for (PipelineStep &step : buildPipeline(options))
+    passes.addPass(std::move(step.pass));
+  if (failed(passes.run(*module)))
+    return refused();
+  FailureOr<Program> program = exportProgram(*module);
+  if (failed(program))
+    return refused();
+  program->backend = options.backend;
+  program->numerics = options.numerics;
+  program->hash = hashOf(text, options);
+  return *std::move(program);
+}
+
+absl::StatusOr<Program> CompileModelFile(const std::filesystem::path &file, const CompileOptions &options) {
+  auto text = llvm::MemoryBuffer::getFile(file.string());
+  if (!text)
+    return absl::NotFoundError(absl::StrCat("cannot read model file '", file.string(), "': ", text.getError().message()));
+  StringRef model = (*text)->getBuffer();
+  return CompileModel({model.data(), model.size()}, file.string(), options);
+}
+
+} // namespace modelc

@@ -1,0 +1,152 @@
+//===- Export.cpp - the kernel dialect as a Program -----------------------===//
+#include "core/compiler/Passes.h"
+#include "dialects/kernel/Kernel.h"
+#include "dialects/lm/LM.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringMap.h"
+#include "nlohmann/json.hpp"
+
+using namespace mlir;
+using namespace modelc;
+
+namespace {
+
+DType dtypeOf(Type type) {
+  if (isa<Float8E4M3FNType>(type))
+    return DType::kF8E4M3;
+  return type.isBF16() ? DType::kBF16 : type.isInteger(32) ? DType::kI32 : DType::kF32;
+}
+
+std::string locationOf(Location loc) {
+  auto file = loc->findInstanceOf<FileLineColLoc>();
+  return file ? file.getFilename().str() + ":" + std::to_string(file.getLine()) : "";
+}
+
+// Static attributes as kernel_resolve takes them.
+FailureOr<std::string> jsonOf(kernel::LaunchOp launch) {
+  nlohmann::json json = nlohmann::json::object();
+  for (NamedAttribute named : launch.getStatics()) {
+    nlohmann::json &value = json[named.getName().str()];
+    Attribute attr = named.getValue();
+    if (auto text = dyn_cast<StringAttr>(attr))
+      value = text.getValue().str();
+    else if (auto truth = dyn_cast<BoolAttr>(attr))
+      value = truth.getValue();
+    else if (auto whole = dyn_cast<IntegerAttr>(attr))
+      value = whole.getInt();
+    else if (auto number = dyn_cast<FloatAttr>(attr))
+      value = number.getValueAsDouble();
+    else
+      return launch.emitOpError("attribute '") << named.getName().getValue() << "' is " << attr
+                                               << "; want a number, a truth value or a string";
+  }
+  return json.dump();
+}
+
+class Exporter {
+public:
+  explicit Exporter(kernel::ProgramOp op) : op(op) {}
+
+  FailureOr<Program> run() {
+    if (!op.getArenaBytes())
+      return op.emitOpError("has no planned memory; run kernel-plan-memory first");
+    program.model = op.getSymName().str();
+    program.arena_bytes = *op.getArenaBytes();
+    llvm::copy(op.getLimits(), program.limits.begin());
+    for (NamedAttribute parameter : op.getParameters())
+      program.parameters[parameter.getName().str()] = lm::numberOf(parameter.getValue());
+    for (Operation &declared : op.getBody().front())
+      declare(&declared);
+    for (auto entry : op.getBody().front().getOps<kernel::EntryOp>())
+      if (failed(addEntry(entry)))
+        return failure();
+    return std::move(program);
+  }
+
+private:
+  void declare(Operation *declared) {
+    auto note = [&](StringRef name, Operand::Kind kind, size_t index) { symbols[name] = {kind, uint32_t(index)}; };
+    if (auto buffer = dyn_cast<kernel::BufferOp>(declared)) {
+      note(buffer.getSymName(), Operand::Kind::kBuffer, program.buffers.size());
+      Buffer out{buffer.getSymName().str(), {dtypeOf(buffer.getType()), {}}, 0, 0};
+      for (Attribute dim : buffer.getDims())
+        out.shape.dims.push_back(*kernel::parseDim(dim));
+      out.offset = buffer.getOffset().value_or(0);
+      out.bytes = buffer.getBytes().value_or(0);
+      program.buffers.push_back(std::move(out));
+    } else if (auto weight = dyn_cast<kernel::WeightOp>(declared)) {
+      note(weight.getSymName(), Operand::Kind::kWeight, program.weights.size());
+      auto type = cast<RankedTensorType>(weight.getType());
+      Weight out{weight.getName().str(), weight.getScale().str(), dtypeOf(type.getElementType()), type.getShape().vec(), 0};
+      out.experts = weight.getName().contains("{expert}") ? out.shape.front() : 0;
+      program.weights.push_back(std::move(out));
+    } else if (auto constant = dyn_cast<kernel::ConstantOp>(declared)) {
+      note(constant.getSymName(), Operand::Kind::kConstant, program.constants.size());
+      program.constants.push_back({constant.getSymName().str(), constant.getValues().vec()});
+    } else if (auto cache = dyn_cast<kernel::CacheOp>(declared)) {
+      note(cache.getSymName(), Operand::Kind::kCache, program.caches.size());
+      program.caches.push_back({cache.getSymName() == "latent" ? CacheKind::kLatent : CacheKind::kIndex,
+                                int64_t(cache.getLayers()), int64_t(cache.getPageBytes()), cache.getFormat().str()});
+    }
+  }
+
+  LogicalResult addEntry(kernel::EntryOp entry) {
+    Entry out;
+    out.name = entry.getSymName().str();
+    for (NamedAttribute output : entry.getOutputs())
+      out.outputs[output.getName().str()] = symbols[cast<FlatSymbolRefAttr>(output.getValue()).getValue()].index;
+    for (auto repeat : entry.getBody().front().getOps<kernel::RepeatOp>()) {
+      Repeat &layers = out.body.emplace_back();
+      layers.first = repeat.getFirst();
+      layers.count = repeat.getCount();
+      for (auto launch : repeat.getBody().front().getOps<kernel::LaunchOp>())
+        if (failed(addLaunch(launch, layers)))
+          return failure();
+    }
+    program.entries.push_back(std::move(out));
+    return success();
+  }
+
+  LogicalResult addLaunch(kernel::LaunchOp launch, Repeat &layers) {
+    FailureOr<std::string> attributes = jsonOf(launch);
+    if (failed(attributes))
+      return failure();
+    Launch out;
+    out.op = launch.getOp().str();
+    out.kernel = launch.getKernel().str();
+    out.attributes = *attributes;
+    out.location = locationOf(launch.getLoc());
+    for (Attribute tensor : launch.getTensors()) {
+      if (auto input = dyn_cast<StringAttr>(tensor))
+        out.operands.push_back({Operand::Kind::kInput, uint32_t(*kernel::parseInput(input.getValue()))});
+      else if (auto ref = dyn_cast<FlatSymbolRefAttr>(tensor))
+        out.operands.push_back(symbols[ref.getValue()]);
+      else
+        out.operands.push_back({});
+    }
+    if (launch.getAbove())
+      out.condition = {Condition::When::kContextAbove, int64_t(*launch.getAbove())};
+    else if (launch.getAtMost())
+      out.condition = {Condition::When::kContextAtMost, int64_t(*launch.getAtMost())};
+    if (launch.getTap()) {
+      const uint32_t first = out.operands.size() - launch.getResults();
+      for (auto [i, name] : llvm::enumerate(launch.getTap()->getAsRange<StringAttr>()))
+        out.taps.push_back({name.getValue().str(), uint32_t(first + i)});
+    }
+    layers.launches.push_back(std::move(out));
+    return success();
+  }
+
+  kernel::ProgramOp op;
+  Program program;
+  llvm::StringMap<Operand> symbols;
+};
+
+} // namespace
+
+FailureOr<Program> modelc::exportProgram(ModuleOp module) {
+  auto programs = llvm::to_vector(module.getOps<kernel::ProgramOp>());
+  if (programs.size() != 1)
+    return module.emitError("holds ") << programs.size() << " kernel.program ops; want one";
+  return Exporter(programs.front()).run();
+}

@@ -1,0 +1,67 @@
+//===- Quantize.cpp - lm-quantize: numerics made explicit -----------------===//
+#include "core/compiler/Passes.h"
+#include "core/compiler/plan/Build.h"
+
+namespace modelc {
+#define GEN_PASS_DEF_LMQUANTIZE
+#include "core/compiler/Passes.h.inc"
+} // namespace modelc
+
+using namespace mlir;
+using namespace modelc;
+using namespace modelc::lm;
+
+namespace {
+
+bool isFp8(Attribute weight) {
+  auto attr = dyn_cast_or_null<WeightAttr>(weight);
+  return attr && isa<Float8E4M3FNType>(attr.getType().getElementType());
+}
+
+// Rotates an operand, and rounds it where the numerics ask for it.
+void rotate(Operation *op, unsigned operand, bool round) {
+  OpBuilder b(op);
+  Value x = build<HadamardOp>(b, op->getLoc(), {op->getOperand(operand)}).getOut();
+  if (round)
+    x = build<FakeQuantizeOp>(b, op->getLoc(), {x}).getOut();
+  op->setOperand(operand, x);
+}
+
+struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
+  using LMQuantizeBase::LMQuantizeBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    if (!llvm::is_contained({"reference", "deepseek", "fast"}, numerics)) {
+      module.emitError("numerics '") << numerics << "' is not one of reference, deepseek, fast";
+      return signalPassFailure();
+    }
+    std::string format = !kvDtype.empty() ? kvDtype.getValue() : numerics == "reference" ? "f32" : "f8";
+    if (!llvm::is_contained({"f8", "bf16", "f32"}, format)) {
+      module.emitError("kv-dtype '") << format << "' is not one of f8, bf16, f32";
+      return signalPassFailure();
+    }
+    SmallVector<Operation *> ops;
+    module.walk([&](Operation *op) { ops.push_back(op); });
+    for (Operation *op : ops)
+      quantize(op, format);
+  }
+
+private:
+  void quantize(Operation *op, StringRef format) {
+    const bool deepseek = numerics == "deepseek";
+    Builder b(op->getContext());
+    if (isa<MLAAppendOp, MLAAttendLatentOp, DSAAppendOp, DSALogitsOp>(op) && !op->hasAttr("format")) {
+      op->setAttr("format", b.getStringAttr(format));
+      // A rotation spreads outliers before keys are rounded to e4m3; the products do not change by it.
+      if (format == "f8" && isa<DSAAppendOp, DSALogitsOp>(op))
+        rotate(op, 0, deepseek && isa<DSALogitsOp>(op));
+    }
+    if (isa<LinearOp, LinearSiluMulOp, GroupedLinearOp, GroupedLinearSiluMulOp>(op) && !op->hasAttr("act")) {
+      Attribute weight = op->hasAttr("weight") ? op->getAttr("weight") : op->getAttr("gate");
+      op->setAttr("act", b.getStringAttr(deepseek && isFp8(weight) ? "e4m3_1x128_pow2" : "none"));
+    }
+  }
+};
+
+} // namespace
