@@ -258,7 +258,11 @@ absl::StatusOr<StepOutput> Executor::Run(std::string_view entry, const StepBatch
   // Entries have their own counts, so the plugin sees keys of different entries apart.
   const uint64_t entry_number = &step.commands->entry() - impl_->program.entries.data();
   const uint64_t replay_key = step.commands->replay_key() * impl_->program.entries.size() + entry_number;
-  MODELC_RETURN_IF_ERROR(impl_->device->Submit(step.commands->commands(), replay_key));
+  const absl::Status status = impl_->device->Submit(step.commands->commands(), replay_key);
+  if (!status.ok()) {
+    (void)impl_->device->Sync();  // the uploads still read the batch
+    return status;
+  }
   return impl_->Collect(step);
 }
 
