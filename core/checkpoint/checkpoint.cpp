@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr char kIndexFile[] = "model.safetensors.index.json";
+constexpr char kSingleFile[] = "model.safetensors";
 
 // tensor name → shard file name, from the index file.
 absl::StatusOr<std::map<std::string, std::string>> ReadShardMap(const fs::path& path) {
@@ -43,6 +44,19 @@ absl::StatusOr<std::map<std::string, std::string>> ReadShardMap(const fs::path& 
   }
   if (shards.empty()) return fail("names no tensor");
   return shards;
+}
+
+// The files of a folder without an index, in order of their names.
+absl::StatusOr<std::set<fs::path>> FindFiles(const fs::path& dir) {
+  std::error_code error;
+  if (fs::exists(dir / kSingleFile, error)) return std::set<fs::path>{dir / kSingleFile};
+  std::set<fs::path> files;
+  for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error)) {
+    if (it->path().extension() == ".safetensors") files.insert(it->path());
+  }
+  if (error) return absl::UnavailableError(absl::StrCat("cannot list '", dir.string(), "': ", error.message()));
+  if (files.empty()) return absl::NotFoundError(absl::StrCat("'", dir.string(), "' holds no .safetensors file"));
+  return files;
 }
 
 // The name that shares most with `name` at both ends: what differs is usually one component in the middle.
@@ -113,14 +127,7 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const fs::path& dir
   checkpoint->dir_ = dir;
   const fs::path index_file = dir / kIndexFile;
   if (!fs::exists(index_file, error)) {
-    std::set<fs::path> files;  // in order of their names
-    for (fs::directory_iterator it(dir, error), end; !error && it != end; it.increment(error)) {
-      if (it->path().extension() == ".safetensors") files.insert(it->path());
-    }
-    if (error) return absl::UnavailableError(absl::StrCat("cannot list '", dir.string(), "': ", error.message()));
-    if (files.empty()) {
-      return absl::NotFoundError(absl::StrCat("'", dir.string(), "' holds no .safetensors file"));
-    }
+    MODELC_ASSIGN_OR_RETURN(const std::set<fs::path> files, FindFiles(dir));
     for (const fs::path& file : files) MODELC_RETURN_IF_ERROR(checkpoint->AddFile(file));
     return checkpoint;
   }

@@ -36,7 +36,7 @@ class Checkpoint {
     absl::Span<const std::byte> bytes;  // lives as long as the checkpoint
   };
 
-  // Opens DIR: `model.safetensors.index.json` with its shards, or every `*.safetensors` there. Errors name the file,
+  // Opens DIR: `model.safetensors.index.json` with its shards, else `model.safetensors`, else every `*.safetensors`. Errors name the file,
   // the tensor and what is wrong. int64 tensors are allowed, but only ReadInts reads them: they are not in index().
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::filesystem::path& dir);
   // Opens one safetensors file.

@@ -72,6 +72,15 @@ TEST(CheckpointTest, ShardsWithAndWithoutAnIndex) {
   }
 }
 
+TEST(CheckpointTest, ModelSafetensorsStandsForTheFolder) {
+  TempDir dir;
+  dir.Write("model.safetensors", OneFloat("a", 1));
+  dir.Write("golden.safetensors", OneFloat("a", 2));
+  auto checkpoint = Checkpoint::Open(dir.path());
+  ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
+  EXPECT_THAT(*(*checkpoint)->ReadFloats("a"), ElementsAre(1.f));
+}
+
 TEST(CheckpointTest, DroppedTensorsAreReadAgain) {
   TempDir dir;
   dir.Write("model.safetensors", Safetensors({MakeTensor<float>("a", "F32", {8192}, std::vector<float>(8192, 3.f))}));
