@@ -61,7 +61,7 @@ struct GenerateRequest {
   int64_t max_tokens = 0;                // 0: up to the context's end
   std::vector<int32_t> stop_ids;         // end the answer; the stop token is the last event's id
   std::string cache_salt;                // pages are shared between equal salts alone
-  // Returns false to end the sequence early (a stop string was found, the client is gone).
+  // Returns false to end the sequence early (a stop string was found, the client is gone); no event follows then.
   std::function<bool(const TokenEvent&)> on_token;
 };
 
@@ -70,7 +70,9 @@ struct EngineOptions {
   int64_t max_rows = 512;                // rows a step
   uint64_t cache_bytes = 0;              // 0: a share of the device's memory
   int64_t max_context = 0;               // 0: the program's limit
+  int64_t max_waiting = 1024;            // submitted and not running; beyond it Submit refuses
   bool prefix_cache = true;
+  bool speculate = true;                 // with programs that have a draft entry; never changes what is generated
 };
 
 struct EngineStats {
@@ -78,6 +80,7 @@ struct EngineStats {
   int64_t prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
   int64_t pages_total = 0, pages_used = 0, pages_cached = 0;
   int64_t steps = 0, preemptions = 0;
+  int64_t drafted = 0, accepted = 0;           // tokens guessed and verified, and those that were right
   uint64_t weight_bytes = 0, cache_bytes = 0;  // read by the kernels so far
 };
 

@@ -1,0 +1,153 @@
+#include "core/runtime/engine/scheduler.h"
+
+#include <algorithm>
+#include <iterator>
+#include <tuple>
+#include <utility>
+
+namespace modelc {
+
+void Scheduler::Add(std::unique_ptr<Sequence> sequence) {
+  const uint64_t id = sequence->id;
+  waiting_.emplace(id, std::move(sequence));
+}
+
+std::vector<Slot> Scheduler::Plan() {
+  Grow();
+  Admit();
+  std::vector<Slot> slots;
+  for (auto& [id, sequence] : running_) slots.push_back({sequence.get(), 1, false});
+  if (static_cast<int64_t>(slots.size()) > limits_.max_rows) {
+    std::sort(slots.begin(), slots.end(), [](const Slot& a, const Slot& b) {
+      return std::tie(a.sequence->last_served, a.sequence->id) < std::tie(b.sequence->last_served, b.sequence->id);
+    });
+    slots.resize(limits_.max_rows);
+  }
+  int64_t budget = limits_.max_rows - static_cast<int64_t>(slots.size());
+  for (Slot& slot : slots) {
+    slot.sequence->last_served = ++served_;
+    if (budget > 0 && slot.sequence->guess && AddPages(*slot.sequence, slot.sequence->size() + 1)) {
+      slot.verify = true;
+      --budget;
+    }
+  }
+  const auto give = [&](Slot& slot, int64_t share) {
+    const int64_t more = std::min(share, slot.sequence->size() - slot.sequence->computed - slot.rows);
+    slot.rows += more;
+    budget -= more;
+  };
+  for (Slot& slot : slots) give(slot, (budget + 1) / 2);
+  for (Slot& slot : slots) give(slot, budget);
+  return slots;
+}
+
+void Scheduler::Publish(Sequence& s) {
+  if (!limits_.prefix_cache || !s.draft_filled) return;
+  for (; (s.published + 1) * kPageTokens <= s.computed; ++s.published) {
+    const int64_t p = s.published;
+    s.pages[p] = cache_.Publish(s.pages[p], p > 0 ? s.pages[p - 1] : -1, s.cache_salt,
+                                absl::MakeConstSpan(s.tokens).subspan(p * kPageTokens, kPageTokens));
+  }
+}
+
+std::unique_ptr<Sequence> Scheduler::Remove(uint64_t id) {
+  for (Sequences* sequences : {&running_, &waiting_}) {
+    if (auto found = sequences->find(id); found != sequences->end()) {
+      std::unique_ptr<Sequence> sequence = std::move(found->second);
+      sequences->erase(found);
+      ReleasePages(*sequence);
+      return sequence;
+    }
+  }
+  return nullptr;
+}
+
+Sequence* Scheduler::Any() {
+  if (!running_.empty()) return running_.begin()->second.get();
+  return waiting_.empty() ? nullptr : waiting_.begin()->second.get();
+}
+
+// Pages for the rows of every running sequence's known tokens, oldest first, at the cost of the youngest.
+void Scheduler::Grow() {
+  for (auto it = running_.begin(); it != running_.end();) {
+    Sequence& sequence = *it->second;
+    ++it;
+    while (!AddPages(sequence, sequence.size())) {
+      auto youngest = std::prev(running_.end());
+      const bool itself = youngest->second.get() == &sequence;
+      if (it == youngest) it = running_.end();
+      Preempt(youngest);
+      if (itself) break;
+    }
+  }
+}
+
+// Room for `tokens` tokens; what was added stays when it is not enough.
+bool Scheduler::AddPages(Sequence& sequence, int64_t tokens) {
+  while (static_cast<int64_t>(sequence.pages.size()) < PagesFor(tokens)) {
+    std::optional<int32_t> page = cache_.Allocate();
+    if (!page) return false;
+    sequence.pages.push_back(*page);
+  }
+  return true;
+}
+
+void Scheduler::Preempt(Sequences::iterator youngest) {
+  std::unique_ptr<Sequence> sequence = std::move(youngest->second);
+  running_.erase(youngest);
+  ReleasePages(*sequence);
+  ++preemptions_;
+  Add(std::move(sequence));
+}
+
+void Scheduler::Admit() {
+  for (auto it = waiting_.begin(); it != waiting_.end() && running() < limits_.max_sequences;) {
+    Sequence& sequence = *it->second;
+    if (PrefixIsComing(sequence)) {
+      ++it;
+      continue;
+    }
+    if (!TakePages(sequence)) return;
+    running_.emplace(it->first, std::move(it->second));
+    it = waiting_.erase(it);
+  }
+}
+
+// Whether a running sequence is about to fill pages that `sequence` could share.
+bool Scheduler::PrefixIsComing(const Sequence& sequence) const {
+  if (!limits_.prefix_cache) return false;
+  for (const auto& [id, other] : running_) {
+    if (!other->draft_filled || other->cache_salt != sequence.cache_salt) continue;
+    const auto differ = std::mismatch(sequence.tokens.begin(), std::prev(sequence.tokens.end()), other->tokens.begin(),
+                                      other->tokens.end());
+    if ((differ.first - sequence.tokens.begin()) / kPageTokens > other->published) return true;
+  }
+  return false;
+}
+
+// Finds the cached prefix and takes pages for all known tokens and the next, if they leave the running sequences a page
+// each: without that reserve a newcomer would be preempted at once.
+bool Scheduler::TakePages(Sequence& s) {
+  if (limits_.prefix_cache) {
+    s.pages = cache_.AcquirePrefix(s.cache_salt, s.tokens, (s.size() - 1) / kPageTokens);
+    s.published = static_cast<int64_t>(s.pages.size());
+    s.computed = s.published * kPageTokens;
+  }
+  const int64_t wanted = PagesFor(s.size() + 1) - static_cast<int64_t>(s.pages.size());
+  if (wanted + running() > cache_.available() || !AddPages(s, s.size() + 1)) {
+    ReleasePages(s);
+    return false;
+  }
+  if (!s.admitted) s.cached_tokens = s.computed;
+  s.admitted = true;
+  return true;
+}
+
+void Scheduler::ReleasePages(Sequence& s) {
+  for (; !s.pages.empty(); s.pages.pop_back()) cache_.Release(s.pages.back());
+  s.computed = s.published = 0;
+  s.guess.reset();
+  s.draft_filled = true;
+}
+
+}  // namespace modelc
