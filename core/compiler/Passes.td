@@ -12,20 +12,19 @@ def LMResolve : Pass<"lm-resolve", "::mlir::ModuleOp"> {
   let summary = "Parameters to numbers, calls inlined, weights found in the checkpoint";
   let description = [{
     Gives every `lm.param` its number (config over default), inlines `lm.call`, turns `!lm.rows` into ranked tensors whose
-    leading dimension alone stays dynamic, and names into `#lm.weight` attributes. With a checkpoint every weight's presence,
+    leading dimension alone stays dynamic, and names into checkpoint tensors. With a checkpoint every weight's presence,
     shape and dtype is checked, in every layer and expert, and all that does not fit is reported at once.
 
         %q = lm.linear %x "q_a_proj" to [@q_lora_rank]
         // becomes
-        %q = lm.linear %x #lm.weight<"model.layers.{layer}.self_attn.q_a_proj.weight", "", 1536x7168xbf16> to [1536]
-             : (tensor<?x7168xf32>) -> tensor<?x1536xf32>
+        %q = lm.linear %x <"model.layers.{layer}.self_attn.q_a_proj.weight", "", tensor<1536x7168xbf16>> to [1536]
+             as (tensor<?x7168xf32>) -> tensor<?x1536xf32>
 
     The numbers stay on the model as its attribute `parameters`.
   }];
   let options = [
     ListOption<"configFiles", "config", "std::string", "config.json files, later ones override; a comma between them">,
     Option<"weightsDir", "weights", "std::string", /*default=*/"\"\"", "Checkpoint folder to check weights against">];
-  let statistics = [Statistic<"numWeights", "weights", "Weights the model reads, those of all layers counted once">];
 }
 
 //===--------------------------------------------------------------------------===//
@@ -70,7 +69,6 @@ def LMFuse : Pass<"lm-fuse", "::mlir::ModuleOp"> {
   let options = [
     Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
     Option<"keepScores", "keep-scores", "bool", /*default=*/"false", "Do not fuse scoring with selection">];
-  let statistics = [Statistic<"numFused", "fused", "Pairs of ops fused">];
 }
 
 //===--------------------------------------------------------------------------===//
@@ -85,7 +83,6 @@ def LMSelectKernels : Pass<"lm-select-kernels", "::mlir::ModuleOp"> {
   }];
   let options = [Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
                  Option<"backend", "backend", "std::string", /*default=*/"\"cpu\"", "The backend's name, for messages">];
-  let statistics = [Statistic<"numBound", "bound", "Ops bound to a kernel">];
 }
 
 def LMSchedule : Pass<"lm-schedule", "::mlir::ModuleOp"> {
@@ -119,10 +116,9 @@ def KernelPlanMemory : Pass<"kernel-plan-memory", "::mlir::ModuleOp"> {
   let description = [{
     Buffers that are never live at the same launch share memory. Liveness goes round repeats (what an iteration leaves for the next is
     live through the back edge) and is found separately for every range of contexts the conditions tell apart. Offsets are
-    64-byte aligned. Entries share the arena, as one runs at a time.
+    64-byte aligned. Entries share the arena, as one runs at a time. The program notes the arena's size and, as its lower bound,
+    the most bytes live at one launch.
   }];
-  let statistics = [Statistic<"arenaBytes", "arena-bytes", "Size of the arena">,
-                    Statistic<"liveBytes", "live-bytes", "Most bytes live at one launch: the lower bound">];
 }
 
 #endif // MODELC_CORE_COMPILER_PASSES

@@ -20,11 +20,12 @@ class Kernel_Op<string mnemonic, list<Trait> traits = []> : Op<Kernel_Dialect, m
 
 def Kernel_ProgramOp : Kernel_Op<"program", [IsolatedFromAbove, NoTerminator, SingleBlock, SymbolTable, Symbol]> {
   let summary = "A compiled model";
-  let description = [{`parameters` are the model's resolved numbers, `limits` the largest step the arena is planned for (T N S P C M).}];
+  let description = [{`parameters` are the model's resolved numbers, `limits` the largest step the arena is planned for (T N S P C M). `arena`
+    is its size in bytes, `live` the most bytes needed at one launch, which no plan can go below.}];
   let arguments = (ins SymbolNameAttr:$sym_name, DictionaryAttr:$parameters, DenseI64ArrayAttr:$limits,
-                       OptionalAttr<I64Attr>:$arena_bytes);
+                       OptionalAttr<I64Attr>:$arena_bytes, OptionalAttr<I64Attr>:$live_bytes);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$sym_name `limits` $limits (`arena` $arena_bytes^)? `parameters` $parameters attr-dict-with-keyword $body";
+  let assemblyFormat = "$sym_name `limits` $limits (`arena` $arena_bytes^)? (`live` $live_bytes^)? `parameters` $parameters attr-dict-with-keyword $body";
 }
 
 def Kernel_BufferOp : Kernel_Op<"buffer", [Symbol, HasParent<"ProgramOp">]> {

@@ -49,7 +49,9 @@ def LM_WeightAttr : LM_Attr<"Weight", "weight"> {
     `name` may hold `{layer}` (the number of the layer around it) and `{expert}` (all experts stacked along a new first
     dimension). `scale` names the float32 scales of 128x128 blocks, or is empty.
 
-        #lm.weight<"model.layers.{layer}.mlp.gate.weight", "", 256x7168xbf16>
+        #lm.weight<"model.layers.{layer}.mlp.gate.weight", "", tensor<256x7168xbf16>>
+
+    Ops write it without `#lm.weight`.
   }];
   let parameters = (ins StringRefParameter<>:$name, StringRefParameter<>:$scale, "::mlir::RankedTensorType":$type);
   let assemblyFormat = "`<` $name `,` $scale `,` $type `>`";

@@ -11,16 +11,16 @@ using namespace modelc::lm;
 #include "dialects/lm/LMDialect.cpp.inc"
 #include "dialects/lm/LMInterfaces.cpp.inc"
 
-// Types printed after operands; nothing stands for `!lm.rows` alone.
+// A type after `as`; nothing stands for `!lm.rows`.
 static ParseResult parseRowTypes(OpAsmParser &parser, Type &type) {
   type = RowsType::get(parser.getContext());
-  if (failed(parser.parseOptionalColon()))
+  if (failed(parser.parseOptionalKeyword("as")))
     return success();
   return parser.parseType(type);
 }
 static void printRowTypes(OpAsmPrinter &printer, Operation *, Type type) {
   if (!isa<RowsType>(type))
-    printer << ": " << type;
+    printer << "as " << type;
 }
 #define GET_ATTRDEF_CLASSES
 #include "dialects/lm/LMAttrs.cpp.inc"

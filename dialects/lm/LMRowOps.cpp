@@ -43,13 +43,31 @@ SmallVector<StringRef> words(StringRef text) {
   return parts;
 }
 
-// Weights and sizes are attributes of any kind; numbers default to i64.
+// Weights and sizes are attributes of any kind; numbers default to i64 and f64. A resolved weight is written `<name, scale, type>`:
+// with `#lm.weight` in front, the `#` would make it a result number of the value before.
 ParseResult parseClauseValue(OpAsmParser &parser, StringRef name, NamedAttrList &attrs) {
   Attribute value;
-  if (parser.parseAttribute(value, Type()))
+  if (succeeded(parser.parseOptionalLess())) {
+    std::string tensor, scale;
+    RankedTensorType type;
+    if (parser.parseString(&tensor) || parser.parseComma() || parser.parseString(&scale) || parser.parseComma() ||
+        parser.parseType(type) || parser.parseGreater())
+      return failure();
+    value = WeightAttr::get(parser.getContext(), tensor, scale, type);
+  } else if (parser.parseAttribute(value, Type())) {
     return failure();
+  }
   attrs.set(name, value);
   return success();
+}
+
+void printClauseValue(OpAsmPrinter &printer, Attribute value) {
+  if (auto weight = dyn_cast<WeightAttr>(value))
+    weight.print(printer);
+  else if (isa<IntegerAttr, FloatAttr>(value))
+    printer.printAttributeWithoutType(value);
+  else
+    printer.printAttribute(value);
 }
 
 } // namespace
@@ -75,7 +93,8 @@ ParseResult modelc::lm::parseRowOp(OpAsmParser &parser, OperationState &result, 
   if (parser.parseOptionalAttrDict(result.attributes))
     return failure();
   SmallVector<Type> operandTypes, resultTypes;
-  if (succeeded(parser.parseOptionalColon())) {
+  // Not after a colon: a number or attribute before it would take what follows for its own type.
+  if (succeeded(parser.parseOptionalKeyword("as"))) {
     FunctionType type;
     if (parser.parseType(type))
       return failure();
@@ -112,11 +131,11 @@ void modelc::lm::printRowOp(OpAsmPrinter &printer, Operation *op, RowOpSpec spec
     if (keyword)
       printer << ' ';
     if (!flag)
-      isa<IntegerAttr>(value) ? printer.printAttributeWithoutType(value) : printer.printAttribute(value);
+      printClauseValue(printer, value);
   }
   printer.printOptionalAttrDict(op->getAttrs(), written);
   if (!sourceForm(op->getOperandTypes()) || !sourceForm(op->getResultTypes())) {
-    printer << " : ";
+    printer << " as ";
     printer.printFunctionalType(op->getOperandTypes(), op->getResultTypes());
   }
 }

@@ -36,13 +36,25 @@ void printValues(OpAsmPrinter &printer, OperandRange values) {
     printer << " : " << values.getTypes();
 }
 
+// A number or the name of a parameter. Numbers do not take what follows a colon for their type.
 ParseResult parseSize(OpAsmParser &parser, Attribute &size) {
   SMLoc loc = parser.getCurrentLocation();
-  if (parser.parseAttribute(size, parser.getBuilder().getI64Type()))
-    return failure();
-  if (isa<IntegerAttr, FloatAttr, FlatSymbolRefAttr>(size))
+  int64_t whole;
+  OptionalParseResult isWhole = parser.parseOptionalInteger(whole);
+  if (isWhole.has_value()) {
+    size = parser.getBuilder().getI64IntegerAttr(whole);
+    return *isWhole;
+  }
+  StringAttr name;
+  if (succeeded(parser.parseOptionalSymbolName(name))) {
+    size = FlatSymbolRefAttr::get(name);
     return success();
-  return parser.emitError(loc, "expected a number or a parameter such as @hidden_size");
+  }
+  double number;
+  if (failed(parser.parseFloat(number)))
+    return parser.emitError(loc, "expected a number or a parameter such as @hidden_size");
+  size = parser.getBuilder().getF64FloatAttr(number);
+  return success();
 }
 
 } // namespace

@@ -121,8 +121,7 @@ private:
     for (auto [named, place] : llvm::zip(*lifetimes, placed))
       kernel::BufferOp(named.first).setOffsetAttr(b.getI64IntegerAttr(place.offset));
     program.setArenaBytesAttr(b.getI64IntegerAttr(arena));
-    arenaBytes += arena;
-    liveBytes += mostLive(placed);
+    program.setLiveBytesAttr(b.getI64IntegerAttr(mostLive(placed)));
     return success();
   }
 };

@@ -46,7 +46,7 @@ public:
     if (failed(sizes))
       return failure();
     b.setInsertionPoint(model);
-    program = kernel::ProgramOp::create(b, model.getLoc(), model.getSymNameAttr(), parameters, *sizes, IntegerAttr());
+    program = kernel::ProgramOp::create(b, model.getLoc(), model.getSymNameAttr(), parameters, *sizes, IntegerAttr(), IntegerAttr());
     program.getBody().emplaceBlock();
     for (lm::EntryOp entry : model.getOps<lm::EntryOp>())
       if (failed(lowerEntry(entry)))

@@ -2,7 +2,7 @@
 #ifndef MODELC_CORE_COMPILER_MANIFEST_MANIFESTSOURCE_H
 #define MODELC_CORE_COMPILER_MANIFEST_MANIFESTSOURCE_H
 
-#include "core/compiler/manifest/Manifest.h"
+#include "plugins/manifest/manifest.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"

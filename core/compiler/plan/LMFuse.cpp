@@ -15,14 +15,14 @@ using namespace modelc::lm;
 namespace {
 
 // norm(a + b): the sum is kept, as the residual stream goes on.
-bool fuseAddNorm(RmsNormOp norm) {
+void fuseAddNorm(RmsNormOp norm) {
   auto add = norm.getX().getDefiningOp<AddOp>();
   if (!add || add->getBlock() != norm->getBlock() || add->hasAttr("tap") || norm.getFirst() || norm.getWidth())
-    return false;
+    return;
   // Other users of the sum must come after the place of the fused op.
   for (Operation *user : add->getUsers())
     if (user->getBlock() != norm->getBlock() || user->isBeforeInBlock(norm))
-      return false;
+      return;
   OpBuilder b(norm);
   auto fused = build<AddRmsNormOp>(b, norm.getLoc(), {add.getA(), add.getB()},
                                    {{"weight", norm.getWeight()}, {"eps", norm.getEps()}});
@@ -30,13 +30,12 @@ bool fuseAddNorm(RmsNormOp norm) {
   norm.getOut().replaceAllUsesWith(fused.getOut());
   norm.erase();
   add.erase();
-  return true;
 }
 
-bool fuseSelect(DSASelectOp select) {
+void fuseSelect(DSASelectOp select) {
   auto logits = select.getScore().getDefiningOp<DSALogitsOp>();
   if (!logits || !logits->hasOneUse())
-    return false;
+    return;
   OpBuilder b(select);
   auto fused = build<DSALogitsSelectOp>(
       b, select.getLoc(), {logits.getQ(), logits.getW(), logits.getCache()},
@@ -44,7 +43,6 @@ bool fuseSelect(DSASelectOp select) {
   select.getIndices().replaceAllUsesWith(fused.getIndices());
   select.erase();
   logits.erase();
-  return true;
 }
 
 class LMFuse : public modelc::impl::LMFuseBase<LMFuse> {
@@ -60,9 +58,9 @@ public:
     getOperation().walk([&](RmsNormOp op) { norms.push_back(op); });
     getOperation().walk([&](DSASelectOp op) { selects.push_back(op); });
     if (source->HasOp("add_rms_norm"))
-      numFused += llvm::count_if(norms, fuseAddNorm);
+      llvm::for_each(norms, fuseAddNorm);
     if (source->HasOp("dsa.logits_select") && !keepScores)
-      numFused += llvm::count_if(selects, fuseSelect);
+      llvm::for_each(selects, fuseSelect);
   }
 
 private:

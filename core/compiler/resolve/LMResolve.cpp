@@ -210,7 +210,6 @@ private:
     }
     if (failed(weights.report(model)))
       return failure();
-    numWeights = weights.count();
     for (Operation &op : llvm::make_early_inc_range(model.getBody().front()))
       if (isa<ParamOp, BlockOp>(op))
         op.erase();

@@ -151,7 +151,6 @@ WeightAttr WeightResolver::resolve(const WeightUse &use, int64_t firstLayer, int
     if (problems.size() != before)
       return {};
   }
-  ++resolved;
   Builder b(context);
   Type element = dtype == DType::kF8E4M3 ? Type(Float8E4M3FNType::get(context))
                  : dtype == DType::kBF16 ? Type(b.getBF16Type())

@@ -28,8 +28,6 @@ public:
   lm::WeightAttr resolve(const WeightUse &use, int64_t firstLayer, int64_t lastLayer);
   /// Reports all problems found, at `op`; success when there were none.
   llvm::LogicalResult report(mlir::Operation *op);
-  /// Weights resolved so far; one of several layers or experts counts once.
-  unsigned count() const { return resolved; }
 
 private:
   void check(const std::string &name, llvm::ArrayRef<int64_t> shape, DType &dtype, bool &first, bool quantizable);
@@ -38,7 +36,6 @@ private:
   bool quantized;
   mlir::MLIRContext *context;
   std::vector<std::string> problems;
-  unsigned resolved = 0;
 };
 
 } // namespace modelc

@@ -120,7 +120,6 @@ private:
     auto lookup = [&](std::string_view word) { return valueOf(op, word); };
     if (const ManifestKernel *kernel = choose(*source, name, lookup, refused)) {
       op->setAttr("kernel", StringAttr::get(op->getContext(), kernel->name));
-      ++numBound;
       return success();
     }
     if (reported.insert((name + refused).str()).second)
