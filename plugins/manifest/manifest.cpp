@@ -1,0 +1,202 @@
+#include "plugins/manifest/manifest.h"
+
+#include <cctype>
+#include <set>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "core/support/status.h"
+#include "core/support/strings.h"
+#include "nlohmann/json.hpp"
+
+namespace modelc {
+namespace {
+
+// or := and ("or" and)* ; and := not ("and" not)* ; not := "not" not | "(" or ")" | sum cmp sum
+// sum := product (("+"|"-") product)* ; product := atom (("*"|"%"|"/") atom)* ; atom := number | name
+class Where {
+ public:
+  Where(std::string_view text, const WhereLookup& lookup) : text_(text), lookup_(lookup) { Next(); }
+
+  absl::StatusOr<bool> Run() {
+    MODELC_ASSIGN_OR_RETURN(bool value, Or(0));
+    if (!token_.empty()) return Error("expected the end");
+    return value;
+  }
+
+ private:
+  static constexpr int kDeepest = 64;
+  using Value = std::optional<WhereValue>;
+
+  void Next() {
+    while (at_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[at_]))) ++at_;
+    size_t start = at_;
+    if (at_ == text_.size()) {
+      token_ = {};
+      return;
+    }
+    auto word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.'; };
+    if (word(text_[at_])) {
+      while (at_ < text_.size() && word(text_[at_])) ++at_;
+    } else if (std::string_view("=!<>").find(text_[at_]) != std::string_view::npos) {
+      while (at_ < text_.size() && std::string_view("=!<>").find(text_[at_]) != std::string_view::npos) ++at_;
+    } else {
+      ++at_;
+    }
+    token_ = text_.substr(start, at_ - start);
+  }
+  bool Take(std::string_view token) {
+    if (token_ != token) return false;
+    Next();
+    return true;
+  }
+  absl::Status Error(std::string_view what) const {
+    return absl::InvalidArgumentError(absl::StrCat("condition '", Absl(text_), "': ", Absl(what), " at '", Absl(token_), "'"));
+  }
+
+  absl::StatusOr<bool> Or(int depth) {
+    MODELC_ASSIGN_OR_RETURN(bool value, And(depth));
+    while (Take("or")) {
+      MODELC_ASSIGN_OR_RETURN(bool rhs, And(depth));
+      value = value || rhs;
+    }
+    return value;
+  }
+  absl::StatusOr<bool> And(int depth) {
+    MODELC_ASSIGN_OR_RETURN(bool value, Not(depth));
+    while (Take("and")) {
+      MODELC_ASSIGN_OR_RETURN(bool rhs, Not(depth));
+      value = value && rhs;
+    }
+    return value;
+  }
+  absl::StatusOr<bool> Not(int depth) {
+    if (depth > kDeepest) return Error("nested too deeply");
+    if (Take("not")) {
+      MODELC_ASSIGN_OR_RETURN(bool value, Not(depth + 1));
+      return !value;
+    }
+    if (Take("(")) {
+      MODELC_ASSIGN_OR_RETURN(bool value, Or(depth + 1));
+      if (!Take(")")) return Error("expected ')'");
+      return value;
+    }
+    MODELC_ASSIGN_OR_RETURN(Value lhs, Sum());
+    std::string_view comparison = token_;
+    if (comparison != "==" && comparison != "!=" && comparison != "<" && comparison != "<=" && comparison != ">" &&
+        comparison != ">=") {
+      return Error("expected a comparison");
+    }
+    Next();
+    MODELC_ASSIGN_OR_RETURN(Value rhs, Sum());
+    return Compare(lhs, comparison, rhs);
+  }
+  static bool Compare(const Value& lhs, std::string_view comparison, const Value& rhs) {
+    if (!lhs || !rhs || lhs->index() != rhs->index()) return false;
+    if (comparison == "==") return *lhs == *rhs;
+    if (comparison == "!=") return *lhs != *rhs;
+    if (comparison == "<") return *lhs < *rhs;
+    if (comparison == "<=") return *lhs <= *rhs;
+    if (comparison == ">") return *lhs > *rhs;
+    return *lhs >= *rhs;
+  }
+  absl::StatusOr<Value> Sum() {
+    MODELC_ASSIGN_OR_RETURN(Value value, Product());
+    while (token_ == "+" || token_ == "-") {
+      char op = token_[0];
+      Next();
+      MODELC_ASSIGN_OR_RETURN(Value rhs, Product());
+      value = Combine(value, op, rhs);
+    }
+    return value;
+  }
+  absl::StatusOr<Value> Product() {
+    MODELC_ASSIGN_OR_RETURN(Value value, Atom());
+    while (token_ == "*" || token_ == "%" || token_ == "/") {
+      char op = token_[0];
+      Next();
+      MODELC_ASSIGN_OR_RETURN(Value rhs, Atom());
+      value = Combine(value, op, rhs);
+    }
+    return value;
+  }
+  static Value Combine(const Value& lhs, char op, const Value& rhs) {
+    if (!lhs || !rhs || lhs->index() != 0 || rhs->index() != 0) return std::nullopt;
+    int64_t a = std::get<0>(*lhs), b = std::get<0>(*rhs), out = 0;
+    switch (op) {
+      case '+': return __builtin_add_overflow(a, b, &out) ? Value() : Value(out);
+      case '-': return __builtin_sub_overflow(a, b, &out) ? Value() : Value(out);
+      case '*': return __builtin_mul_overflow(a, b, &out) ? Value() : Value(out);
+      case '%': return b <= 0 ? Value() : Value(a % b);
+      default: return b <= 0 ? Value() : Value(a / b);
+    }
+  }
+  absl::StatusOr<Value> Atom() {
+    if (token_.empty() || !(std::isalnum(static_cast<unsigned char>(token_[0])) || token_[0] == '_')) {
+      return Error("expected a name or a number");
+    }
+    std::string_view token = token_;
+    Next();
+    int64_t number;
+    if (absl::SimpleAtoi(Absl(token), &number)) return Value(number);
+    static constexpr std::string_view kWords[] = {"f32", "bf16", "f8e4m3", "f8", "i32", "none", "e4m3_1x128_pow2",
+                                                  "interleaved", "half"};
+    for (std::string_view word : kWords) {
+      if (token == word) return Value(std::string(token));
+    }
+    return lookup_(token);
+  }
+
+  std::string_view text_, token_;
+  const WhereLookup& lookup_;
+  size_t at_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<bool> EvaluateWhere(std::string_view where, const WhereLookup& lookup) {
+  if (where.empty()) return true;
+  return Where(where, lookup).Run();
+}
+
+bool Manifest::HasOp(std::string_view op) const {
+  for (const ManifestKernel& kernel : kernels) {
+    if (kernel.op == op) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<Manifest> ParseManifest(std::string_view text) {
+  nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto bad = [](auto... what) { return absl::InvalidArgumentError(absl::StrCat("manifest: ", what...)); };
+  if (!json.is_object()) return bad("not a JSON object");
+  if (!json.contains("schema") || json["schema"] != 1) return bad("'schema' must be 1");
+  if (!json.contains("kernels") || !json["kernels"].is_array()) return bad("'kernels' must be a list");
+  Manifest manifest;
+  std::set<std::string> names;
+  for (const nlohmann::json& entry : json["kernels"]) {
+    ManifestKernel kernel;
+    if (!entry.is_object() || !entry.contains("name") || !entry["name"].is_string() || !entry.contains("op") ||
+        !entry["op"].is_string()) {
+      return bad("each kernel needs a 'name' and an 'op', strings");
+    }
+    kernel.name = entry["name"].get<std::string>();
+    kernel.op = entry["op"].get<std::string>();
+    if (!names.insert(kernel.name).second) return bad("kernel '", kernel.name, "' is listed twice");
+    if (entry.contains("rank")) {
+      if (!entry["rank"].is_number_integer()) return bad("kernel '", kernel.name, "': 'rank' must be a whole number");
+      kernel.rank = entry["rank"].get<int64_t>();
+    }
+    if (entry.contains("where")) {
+      if (!entry["where"].is_string()) return bad("kernel '", kernel.name, "': 'where' must be a string");
+      kernel.where = entry["where"].get<std::string>();
+      if (auto readable = EvaluateWhere(kernel.where, [](std::string_view) { return std::nullopt; }); !readable.ok()) {
+        return bad("kernel '", kernel.name, "': ", readable.status().message());
+      }
+    }
+    manifest.kernels.push_back(std::move(kernel));
+  }
+  return manifest;
+}
+
+}  // namespace modelc
