@@ -1,0 +1,140 @@
+#include "plugins/conformance/conformance.h"
+
+#include <map>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/support/strings.h"
+#include "core/support/status.h"
+#include "plugins/conformance/case.h"
+#include "plugins/conformance/check_case.h"
+#include "plugins/conformance/device_tests.h"
+
+namespace modelc::conformance {
+namespace {
+
+bool Claims(const ManifestKernel& kernel, const Case& c) {
+  if (kernel.op != c.op) return false;
+  absl::StatusOr<bool> holds = EvaluateWhere(kernel.where, [&](std::string_view name) -> std::optional<WhereValue> {
+    const auto it = c.names.find(name);
+    return it == c.names.end() ? std::nullopt : std::optional<WhereValue>(it->second);
+  });
+  return holds.ok() && *holds;
+}
+
+// Why no kernel claims the case.
+std::string WhyUnsupported(const Manifest& manifest, const Case& c) {
+  std::vector<std::string> conditions;
+  for (const ManifestKernel& kernel : manifest.kernels) {
+    if (kernel.op == c.op) conditions.push_back(absl::StrCat("'", kernel.name, "' wants ", kernel.where));
+  }
+  return conditions.empty() ? "no kernel for the op" : absl::StrJoin(conditions, "; ");
+}
+
+// What the schema check cannot see: ops that do not exist, and names in `where` the op has not.
+std::vector<Result> CheckManifest(const Manifest& manifest, const std::vector<Case>& cases) {
+  std::map<std::string, std::set<std::string, std::less<>>> known;
+  for (const Case& c : cases) {
+    auto& names = known[c.op];
+    for (const auto& [name, value] : c.names) names.insert(name);
+  }
+  std::vector<Result> results;
+  for (const ManifestKernel& kernel : manifest.kernels) {
+    Result result;
+    result.op = "manifest";
+    result.name = absl::StrCat("kernel '", kernel.name, "'");
+    result.kernel = kernel.name;
+    const auto op = known.find(kernel.op);
+    if (op == known.end()) {
+      result.detail = absl::StrCat("op '", kernel.op, "' is not in ops.md");
+    } else {
+      std::set<std::string> unknown;
+      (void)EvaluateWhere(kernel.where, [&](std::string_view name) -> std::optional<WhereValue> {
+        if (!op->second.contains(name)) unknown.emplace(name);
+        return std::nullopt;
+      });
+      if (!unknown.empty()) {
+        result.detail = absl::StrCat("'where' uses ", absl::StrJoin(unknown, ", "), ", which op '", kernel.op,
+                                     "' has not; it knows ", absl::StrJoin(op->second, ", "));
+      }
+    }
+    result.outcome = result.detail.empty() ? Outcome::kPassed : Outcome::kFailed;
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
+// For every op the first case a kernel claims that has something to compute.
+std::vector<Sample> Samples(const Manifest& manifest, const std::vector<Case>& cases) {
+  std::vector<Sample> samples;
+  std::set<std::string> seen;
+  for (const Case& c : cases) {
+    if (c.timed || seen.contains(c.op)) continue;
+    for (const ManifestKernel& kernel : manifest.kernels) {
+      if (!Claims(kernel, c)) continue;
+      samples.push_back({kernel.name, &c});
+      seen.insert(c.op);
+      break;
+    }
+  }
+  return samples;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Result>> Run(const Plugin& plugin, const Options& options,
+                                        const std::function<void(const Result&)>& progress) {
+  const std::vector<Case> cases = AllCases();
+  if (!options.op.empty() && options.op != "device" && options.op != "manifest") {
+    std::set<std::string> ops;
+    for (const Case& c : cases) ops.insert(c.op);
+    if (!ops.contains(options.op)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("no op '", options.op, "'; there are device, manifest, ", absl::StrJoin(ops, ", ")));
+    }
+  }
+  MODELC_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, Device::Open(&plugin, options.ordinal, options.threads));
+  absl::StatusOr<Manifest> manifest = ParseManifest(device->manifest());
+  if (!manifest.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat("plugin '", Absl(plugin.name()), "': ", manifest.status().message()));
+  }
+  std::unique_ptr<Device> single;
+  if (device->info().threads > 1) {
+    MODELC_ASSIGN_OR_RETURN(single, Device::Open(&plugin, options.ordinal, 1));
+  }
+
+  std::vector<Result> results;
+  const auto wanted = [&](const std::string& op) { return options.op.empty() || options.op == op; };
+  const auto add = [&](Result result) {
+    progress(result);
+    results.push_back(std::move(result));
+  };
+  if (!options.perf && wanted("manifest")) {
+    for (Result& result : CheckManifest(*manifest, cases)) add(std::move(result));
+  }
+  if (!options.perf && wanted("device")) {
+    for (Result& result : RunDeviceTests(plugin, *device, options, Samples(*manifest, cases), progress)) {
+      results.push_back(std::move(result));
+    }
+  }
+  for (const Case& c : cases) {
+    if (c.timed != options.perf || !wanted(c.op)) continue;
+    bool claimed = false;
+    for (const ManifestKernel& kernel : manifest->kernels) {
+      if (!Claims(kernel, c)) continue;
+      claimed = true;
+      add(options.perf ? TimeCase(c, kernel.name, *device) : CheckCase(c, kernel.name, *device, single.get()));
+    }
+    if (claimed) continue;
+    Result result;
+    result.op = c.op;
+    result.name = c.name;
+    result.outcome = Outcome::kUnsupported;
+    result.detail = WhyUnsupported(*manifest, c);
+    add(std::move(result));
+  }
+  return results;
+}
+
+}  // namespace modelc::conformance
