@@ -4,7 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/support/status.h"
-#include "core/support/strings.h"
+#include "core/text/oniguruma.h"
 #include "core/text/utf8.h"
 
 namespace modelc {
@@ -14,27 +14,6 @@ std::string ErrorText(int code) {
   char buffer[256];
   pcre2_get_error_message(code, reinterpret_cast<PCRE2_UCHAR*>(buffer), sizeof buffer);
   return buffer;
-}
-
-// PCRE2's \s counts U+180E as white space and Oniguruma's does not, so \s is spelled out. Classes that differ more are
-// refused rather than matched almost right.
-absl::StatusOr<std::string> FromOniguruma(std::string_view pattern) {
-  std::string out;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] != '\\' || i + 1 == pattern.size()) {
-      out += pattern[i];
-      continue;
-    }
-    const char escaped = pattern[++i];
-    switch (escaped) {
-      case 's': out += "\\p{wspace}"; break;
-      case 'S': out += "\\P{wspace}"; break;
-      case 'w': case 'W': case 'b': case 'B': case 'h': case 'H': case 'X': case 'R': case 'O': case 'K': case 'g':
-        return absl::InvalidArgumentError(absl::StrCat("the class \\", std::string(1, escaped), " is not supported"));
-      default: out += '\\'; out += escaped;
-    }
-  }
-  return out;
 }
 
 }  // namespace
