@@ -1,5 +1,6 @@
 #include "core/text/json.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <vector>
@@ -131,19 +132,36 @@ std::string FloatRepr(double value) {
 
 std::string Quoted(std::string_view text) { return absl::StrCat("\"", JsonEscape(text), "\""); }
 
-// repr(str): single quotes unless only those occur inside; escapes for control characters.
+// str.isprintable's exceptions beyond ASCII: controls, formats, separators and private use.
+constexpr std::pair<char32_t, char32_t> kUnprintable[] = {
+    {0x80, 0xA0},       {0xAD, 0xAD},       {0x600, 0x605},     {0x61C, 0x61C},     {0x6DD, 0x6DD},
+    {0x70F, 0x70F},     {0x890, 0x891},     {0x8E2, 0x8E2},     {0x1680, 0x1680},   {0x180E, 0x180E},
+    {0x2000, 0x200F},   {0x2028, 0x202F},   {0x205F, 0x206F},   {0x3000, 0x3000},   {0xE000, 0xF8FF},
+    {0xFEFF, 0xFEFF},   {0xFFF9, 0xFFFB},   {0x110BD, 0x110BD}, {0x110CD, 0x110CD}, {0x13430, 0x13438},
+    {0x1BCA0, 0x1BCA3}, {0x1D173, 0x1D17A}, {0xE0001, 0xE007F}, {0xF0000, 0x10FFFF}};
+
+// repr(str): single quotes unless only those occur inside; escapes for what does not print.
 std::string StringRepr(std::string_view text) {
   const bool has_single = text.find('\'') != text.npos, has_double = text.find('"') != text.npos;
   const char quote = has_single && !has_double ? '"' : '\'';
   std::string out(1, quote);
-  for (size_t i = 0; i < text.size(); ++i) {
-    const unsigned char c = text[i];
-    if (c == '\\' || c == quote) out += '\\', out += c;
+  for (size_t i = 0; i < text.size();) {
+    const utf8::Sequence sequence = utf8::At(text, i);
+    const std::string_view bytes = text.substr(i, sequence.length);
+    const char32_t c = utf8::CodePoint(bytes);
+    i += sequence.length;
+    const bool prints = c < 0x7F ? c >= 0x20
+                                 : c != 0x7F && std::none_of(std::begin(kUnprintable), std::end(kUnprintable), [&](auto r) {
+                                     return r.first <= c && c <= r.second;
+                                   });
+    if (c == '\\' || c == static_cast<unsigned char>(quote)) absl::StrAppend(&out, "\\", Absl(bytes));
+    else if (prints) out += bytes;
     else if (c == '\n') out += "\\n";
     else if (c == '\r') out += "\\r";
     else if (c == '\t') out += "\\t";
-    else if (c < 0x20 || c == 0x7F) absl::StrAppendFormat(&out, "\\x%02x", c);
-    else out += c;
+    else if (c < 0x100) absl::StrAppendFormat(&out, "\\x%02x", static_cast<uint32_t>(c));
+    else if (c < 0x10000) absl::StrAppendFormat(&out, "\\u%04x", static_cast<uint32_t>(c));
+    else absl::StrAppendFormat(&out, "\\U%08x", static_cast<uint32_t>(c));
   }
   return out += quote;
 }

@@ -80,22 +80,19 @@ class Field {
 class ByteAlphabet {
  public:
   ByteAlphabet() {
-    int next = 0x100;
+    char32_t next = 0x100;
     for (int byte = 0; byte < 256; ++byte) {
       const bool plain = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD);
-      bytes_[plain ? byte : next++] = static_cast<char>(byte);
+      bytes_[plain ? static_cast<char32_t>(byte) : next++] = static_cast<char>(byte);
     }
   }
   // The bytes that `token` spells; nothing where a character is not of the alphabet.
   std::optional<std::string> Bytes(std::string_view token) const {
     std::string bytes;
     for (size_t i = 0; i < token.size();) {
-      const uint8_t lead = token[i];
       const size_t length = utf8::At(token, i).length;
-      int character = lead;
-      if (length == 2) character = (lead & 0x1F) << 6 | (token[i + 1] & 0x3F);
-      auto byte = bytes_.find(character);
-      if (length > 2 || byte == bytes_.end()) return std::nullopt;
+      auto byte = bytes_.find(utf8::CodePoint(token.substr(i, length)));
+      if (byte == bytes_.end()) return std::nullopt;
       bytes += byte->second;
       i += length;
     }
@@ -103,7 +100,7 @@ class ByteAlphabet {
   }
 
  private:
-  absl::flat_hash_map<int, char> bytes_;
+  absl::flat_hash_map<char32_t, char> bytes_;
 };
 
 class TokenizerJsonReader {

@@ -1,5 +1,6 @@
 #include "core/text/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -21,6 +22,13 @@ Sequence At(std::string_view text, size_t pos) {
     high = 0xBF;
   }
   return {Sequence::kValid, length};
+}
+
+char32_t CodePoint(std::string_view bytes) {
+  const uint8_t lead = bytes[0];
+  char32_t c = bytes.size() == 1 ? lead : lead & (0x7F >> bytes.size());
+  for (char continuation : bytes.substr(1)) c = c << 6 | (continuation & 0x3F);
+  return c;
 }
 
 size_t FindInvalid(std::string_view text) {

@@ -21,6 +21,9 @@ struct Sequence {
 // What begins at text[pos]; pos < text.size().
 Sequence At(std::string_view text, size_t pos);
 
+// The character that `bytes`, one valid sequence, encodes.
+char32_t CodePoint(std::string_view bytes);
+
 // Offset of the first byte that is not part of a character; npos where all are.
 size_t FindInvalid(std::string_view text);
 

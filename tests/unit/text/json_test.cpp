@@ -62,6 +62,7 @@ TEST(Json, StrIsPythons) {
   EXPECT_EQ(PythonStr(nullptr), "None");
   EXPECT_EQ(PythonStr(ParseJson(R"([true, "it's", "q\"'", {"k\n": 1.0}, null])").value()),
             R"([True, "it's", 'q"\'', {'k\n': 1.0}, None])");
+  EXPECT_EQ(PythonStr(Json::array({"é中🙂\u00a0\u2028\U000e0001\x7f"})), R"(['é中🙂\xa0\u2028\U000e0001\x7f'])");
 }
 
 TEST(Json, TruthIsPythons) {
