@@ -70,6 +70,7 @@ def LM_DSAScoreOp : LM_RowOp<"dsa.score", "rri", "weight heads_weight heads= dim
 
 def LM_DSAAppendOp : LM_RowOp<"dsa.append", "r", "format=", "i", "0 $pos $seq $pages %index | format"> {
   let summary = "Write indexer keys";
+  let description = [{(C1) format is f8, bf16 or f32}];
   let arguments = (ins LM_Rows:$key, OptionalAttr<StrAttr>:$format);
   let results = (outs LM_IndexCache:$cache);
 }

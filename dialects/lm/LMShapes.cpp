@@ -66,15 +66,26 @@ struct Infer {
     return success();
   }
 
+  // Sizes of a composite, whose primitives will need them.
+  LogicalResult positive(std::initializer_list<std::pair<StringRef, Attribute>> sizes) {
+    for (auto [name, size] : sizes)
+      if (sizeOf(size) <= 0)
+        return op->emitOpError("'") << name << "' is " << sizeOf(size) << "; want at least 1";
+    return success();
+  }
+
   LogicalResult linear(LinearOp o) {
     SmallVector<int64_t> to;
     int64_t n = 1;
     for (Attribute size : o.getTo()) {
       to.push_back(sizeOf(size));
-      n *= to.back();
+      if (to.back() <= 0 || __builtin_mul_overflow(n, to.back(), &n))
+        return o.emitOpError("(C1) 'to' has a size of ") << to.back() << "; want at least 1";
     }
     if (to.empty() || to.size() > 2)
       return o.emitOpError("(C1) 'to' has ") << to.size() << " sizes; want one or two";
+    if (ShapedType::isDynamicShape(shapeOf(o.getX()).drop_front()))
+      return o.emitOpError("(C2) x is ") << o.getX().getType() << "; its width must be known";
     if (failed(weight(o.getWeight(), {n, widthOf(o.getX())}, "(C3)")))
       return failure();
     return add(to);
@@ -149,7 +160,22 @@ struct Infer {
       return failure();
     return add({top}, /*ints=*/true);
   }
+  LogicalResult attend(MLAAttendOp o) {
+    ArrayRef<int64_t> q = shapeOf(o.getQ());
+    if (q.size() != 3)
+      return o.emitOpError("(C1) q is ") << o.getQ().getType() << "; want [?, heads, nope + rope dim]";
+    if (failed(positive({{"nope", o.getNope()}})))
+      return failure();
+    return add({q[1], sizeOf(o.getValue())});
+  }
+  LogicalResult append(StringRef kind, std::optional<StringRef> format) {
+    if (format && *format != "f8" && *format != "bf16" && *format != "f32")
+      return op->emitOpError("(C1) format is '") << *format << "'; want f8, bf16 or f32";
+    return cache(kind);
+  }
   LogicalResult dispatch(MoEDispatchOp o) {
+    if (int64_t(o.getExperts()) <= 0)
+      return o.emitOpError("'experts' is ") << int64_t(o.getExperts()) << "; want at least 1";
     types.push_back(RankedTensorType::get({int64_t(o.getExperts()) + 1}, IntegerType::get(context, 32)));
     types.push_back(rows(context, {}, /*ints=*/true));
     return same(o.getChosen());
@@ -171,7 +197,7 @@ struct Infer {
             return failure();
           return add({inner});
         })
-        .Case([&](FfnOp o) { return same(o.getX()); })
+        .Case([&](FfnOp o) { return success(succeeded(positive({{"inner", o.getInner()}})) && succeeded(same(o.getX()))); })
         .Case([&](HeadLinearOp o) { return headLinear(o); })
         .Case([&](RmsNormOp o) { return rmsNorm(o); })
         .Case([&](AddRmsNormOp o) -> LogicalResult {
@@ -194,11 +220,17 @@ struct Infer {
           return same(o->getOperand(0));
         })
         .Case([&](RopeOp o) { return rope(o); })
-        .Case<MLALatentOp, MLAAppendOp>([&](auto) { return cache("latent"); })
-        .Case<DSAKeyOp, DSAAppendOp>([&](auto) { return cache("index"); })
-        .Case([&](MLAAttendOp o) { return add({shapeOf(o.getQ())[1], sizeOf(o.getValue())}); })
+        .Case([&](MLALatentOp o) {
+          return success(succeeded(positive({{"latent", o.getLatent()}})) && succeeded(cache("latent")));
+        })
+        .Case([&](DSAKeyOp o) { return success(succeeded(positive({{"dim", o.getDim()}})) && succeeded(cache("index"))); })
+        .Case([&](MLAAppendOp o) { return append("latent", o.getFormat()); })
+        .Case([&](DSAAppendOp o) { return append("index", o.getFormat()); })
+        .Case([&](MLAAttendOp o) { return attend(o); })
         .Case([&](MLAAttendLatentOp o) { return attendLatent(o); })
-        .Case([&](DSAScoreOp) { return add({kRows}); })
+        .Case([&](DSAScoreOp o) {
+          return success(succeeded(positive({{"heads", o.getHeads()}, {"dim", o.getDim()}})) && succeeded(add({kRows})));
+        })
         .Case([&](DSALogitsOp o) {
           return success(succeeded(scores(o.getQ(), o.getW())) && succeeded(add({kRows})));
         })
@@ -207,7 +239,10 @@ struct Infer {
           return success(succeeded(scores(o.getQ(), o.getW())) && succeeded(select(o.getTop())));
         })
         .Case([&](MoERouteOp o) { return route(o); })
-        .Case([&](MoEExpertsOp o) { return same(o.getX()); })
+        .Case([&](MoEExpertsOp o) {
+          return success(succeeded(positive({{"experts", o.getExperts()}, {"inner", o.getInner()}})) &&
+                         succeeded(same(o.getX())));
+        })
         .Case([&](MoEDispatchOp o) { return dispatch(o); })
         .Case([&](GroupedLinearSiluMulOp o) -> LogicalResult {
           ArrayRef<int64_t> w = weightShape(o.getGate());
@@ -229,8 +264,10 @@ struct Infer {
 } // namespace
 
 LogicalResult modelc::lm::inferResultTypes(Operation *op, SmallVectorImpl<Type> &types) {
-  for (Value value : op->getOperands())
-    if (auto tensor = dyn_cast<RankedTensorType>(value.getType()); tensor && tensor.getRank() == 0)
-      return op->emitOpError("takes a tensor of rank 0; rows have a leading dimension");
+  for (Value value : op->getOperands()) {
+    auto tensor = dyn_cast<RankedTensorType>(value.getType());
+    if (isa<RowsType>(value.getType()) || (tensor && tensor.getRank() == 0))
+      return op->emitOpError("takes ") << value.getType() << "; want a tensor with rows as its leading dimension";
+  }
   return Infer{op, types}.run();
 }

@@ -3,6 +3,7 @@
 #include "core/compiler/kernel/Lifetimes.h"
 #include "dialects/kernel/Kernel.h"
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/SmallVectorExtras.h"
 #include "llvm/Support/MathExtras.h"
 
 namespace modelc {
@@ -56,35 +57,7 @@ uint64_t place(ArrayRef<Placed *> order) {
   return arena;
 }
 
-// First fit in several orders; the smallest arena wins.
-uint64_t placeAll(MutableArrayRef<Placed> buffers) {
-  using Less = bool (*)(const Placed *, const Placed *);
-  constexpr Less kOrders[] = {
-      [](const Placed *a, const Placed *b) { return a->bytes > b->bytes; },
-      [](const Placed *a, const Placed *b) { return a->life->count() > b->life->count(); },
-      [](const Placed *a, const Placed *b) { return a->bytes * a->life->count() > b->bytes * b->life->count(); },
-      [](const Placed *a, const Placed *b) { return a->life->find_first() < b->life->find_first(); },
-  };
-  uint64_t best = UINT64_MAX;
-  SmallVector<uint64_t> offsets;
-  for (Less less : kOrders) {
-    SmallVector<Placed *> order;
-    for (Placed &buffer : buffers)
-      order.push_back(&buffer);
-    llvm::sort(order, [&](const Placed *a, const Placed *b) { return less(a, b) || (!less(b, a) && a < b); });
-    const uint64_t arena = place(order);
-    if (arena >= best)
-      continue;
-    best = arena;
-    offsets.clear();
-    for (const Placed &buffer : buffers)
-      offsets.push_back(buffer.offset);
-  }
-  for (auto [buffer, offset] : llvm::zip(buffers, offsets))
-    buffer.offset = offset;
-  return buffers.empty() ? 0 : best;
-}
-
+// The most bytes live at one moment, which no plan can go below.
 uint64_t mostLive(ArrayRef<Placed> buffers) {
   uint64_t most = 0;
   for (unsigned moment = 0; !buffers.empty() && moment < buffers.front().life->size(); ++moment) {
@@ -94,6 +67,38 @@ uint64_t mostLive(ArrayRef<Placed> buffers) {
     most = std::max(most, live);
   }
   return most;
+}
+
+// First fit, from several orders on: whoever ends up at the arena's top is placed earlier in the next attempt. Keeps the best
+// plan, and stops at one that cannot be beaten. Returns the arena's size.
+uint64_t placeAll(MutableArrayRef<Placed> buffers, uint64_t lowest) {
+  constexpr int kAttempts = 64; // per order
+  using Less = bool (*)(const Placed *, const Placed *);
+  constexpr Less kOrders[] = {
+      [](const Placed *a, const Placed *b) { return a->bytes > b->bytes; },
+      [](const Placed *a, const Placed *b) { return a->life->count() > b->life->count(); },
+      [](const Placed *a, const Placed *b) { return a->life->find_first() < b->life->find_first(); },
+  };
+  uint64_t best = UINT64_MAX;
+  SmallVector<uint64_t> offsets(buffers.size());
+  for (Less less : kOrders) {
+    SmallVector<Placed *> order = llvm::map_to_vector(buffers, [](Placed &buffer) { return &buffer; });
+    llvm::sort(order, [&](const Placed *a, const Placed *b) { return less(a, b) || (!less(b, a) && a < b); });
+    for (int attempt = 0; attempt < kAttempts && best > lowest; ++attempt) {
+      const uint64_t arena = place(order);
+      if (arena < best) {
+        best = arena;
+        llvm::transform(buffers, offsets.begin(), [](const Placed &buffer) { return buffer.offset; });
+      }
+      auto *top = llvm::find_if(order, [&](const Placed *buffer) { return buffer->offset + buffer->bytes == arena; });
+      if (top == order.begin())
+        break;
+      std::rotate(order.begin(), top, top + 1);
+    }
+  }
+  for (auto [buffer, offset] : llvm::zip(buffers, offsets))
+    buffer.offset = offset;
+  return buffers.empty() ? 0 : best;
 }
 
 struct KernelPlanMemory : modelc::impl::KernelPlanMemoryBase<KernelPlanMemory> {
@@ -117,11 +122,12 @@ private:
       kernel::BufferOp(buffer).setBytesAttr(b.getI64IntegerAttr(*bytes));
       placed.push_back({llvm::alignTo(*bytes, kAlign), &life});
     }
-    const uint64_t arena = placeAll(placed);
+    const uint64_t lowest = mostLive(placed);
+    const uint64_t arena = placeAll(placed, lowest);
     for (auto [named, place] : llvm::zip(*lifetimes, placed))
       kernel::BufferOp(named.first).setOffsetAttr(b.getI64IntegerAttr(place.offset));
     program.setArenaBytesAttr(b.getI64IntegerAttr(arena));
-    program.setLiveBytesAttr(b.getI64IntegerAttr(mostLive(placed)));
+    program.setLiveBytesAttr(b.getI64IntegerAttr(lowest));
     return success();
   }
 };
