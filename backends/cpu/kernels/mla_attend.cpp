@@ -62,7 +62,7 @@ class LatentAttend final : public Kernel {
                                        {"out", {MODELC_F32}, "ThL"}},
                                       t);
     if (!dims.ok()) return dims.status();
-    return CheckPageBytes(t[6], Step(t).layout.page_bytes());
+    return CheckPageBytes(t[6], Step(format_, t).layout.page_bytes());
   }
 
   void Run(absl::Span<const Tensor> t, Worker& worker) const override;
@@ -70,10 +70,10 @@ class LatentAttend final : public Kernel {
  private:
   // The operands of one command by name.
   struct Step {
-    explicit Step(absl::Span<const Tensor> t)
+    Step(CacheFormat format, absl::Span<const Tensor> t)
         : q_lat(t[0].as<float>()), q_rope(t[1].as<float>()), sel(t[2].as<int32_t>()), k(t[2] ? t[2].shape[1] : 0),
           rows(t[3], t[4], t[5], t[6]), out(t[7].as<float>()), n_rows(t[0].shape[0]), heads(t[0].shape[1]),
-          layout{CacheFormat::kF8, t[0].shape[2], t[1].shape[2]} {}
+          layout{format, t[0].shape[2], t[1].shape[2]} {}
     const float *q_lat, *q_rope;
     const int32_t* sel;
     int64_t k;
@@ -258,8 +258,7 @@ void LatentAttend::Finish(const Step& step, const Unit& unit, const Partial& tot
 }
 
 void LatentAttend::Run(absl::Span<const Tensor> t, Worker& worker) const {
-  Step step(t);
-  step.layout.format = format_;
+  const Step step(format_, t);
   if (step.n_rows == 0 || step.heads == 0) return;
 
   // The tiles, made anew by every worker; the rest of the scratch follows them.

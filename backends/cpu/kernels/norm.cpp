@@ -6,6 +6,15 @@
 namespace modelc::cpu {
 namespace {
 
+// Norm weights come as the checkpoint has them. Returns them as float32, in `room` [elements] where they were bf16.
+const float* Widen(const Tensor& w, const Simd& simd, float* room) {
+  if (w.dtype == MODELC_F32) return w.as<float>();
+  simd.from_bf16(w.as<uint16_t>(), w.elements(), room);
+  return room;
+}
+
+float* FloatScratch(Worker& worker, int64_t n) { return reinterpret_cast<float*>(worker.Scratch(n * sizeof(float))); }
+
 class RmsNorm final : public Kernel {
  public:
   static absl::StatusOr<std::unique_ptr<Kernel>> Make(const nlohmann::json& json) {
@@ -19,7 +28,7 @@ class RmsNorm final : public Kernel {
 
   absl::Status Check(absl::Span<const Tensor> t) const override {
     absl::StatusOr<Dims> dims =
-        Match({{"x", {MODELC_F32}, "TX"}, {"w", {MODELC_F32}, "D"}, {"out", {MODELC_F32}, "TD"}}, t);
+        Match({{"x", {MODELC_F32}, "TX"}, {"w", {MODELC_F32, MODELC_BF16}, "D"}, {"out", {MODELC_F32}, "TD"}}, t);
     if (!dims.ok()) return dims.status();
     if (first_ + (*dims)['D'] > (*dims)['X'])
       return absl::InvalidArgumentError("attribute 'first' and 'w' reach beyond the width of 'x'");
@@ -28,9 +37,10 @@ class RmsNorm final : public Kernel {
 
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     const int64_t stride = t[0].shape[1], width = t[2].shape[1];
+    const float* w = Widen(t[1], simd_, FloatScratch(worker, width));
     const auto [begin, end] = worker.Share(t[0].shape[0]);
     for (int64_t i = begin; i < end; ++i)
-      simd_.rms_norm(t[0].as<float>() + i * stride + first_, t[1].as<float>(), eps_, width,
+      simd_.rms_norm(t[0].as<float>() + i * stride + first_, w, eps_, width,
                      t[2].as<float>() + i * width);
   }
 
@@ -53,7 +63,7 @@ class AddRmsNorm final : public Kernel {
   absl::Status Check(absl::Span<const Tensor> t) const override {
     return Match({{"x", {MODELC_F32}, "TD"},
                   {"residual", {MODELC_F32}, "TD"},
-                  {"w", {MODELC_F32}, "D"},
+                  {"w", {MODELC_F32, MODELC_BF16}, "D"},
                   {"sum", {MODELC_F32}, "TD"},
                   {"out", {MODELC_F32}, "TD"}},
                  t)
@@ -62,11 +72,12 @@ class AddRmsNorm final : public Kernel {
 
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     const int64_t width = t[0].shape[1];
+    const float* w = Widen(t[2], simd_, FloatScratch(worker, width));
     const auto [begin, end] = worker.Share(t[0].shape[0]);
     for (int64_t i = begin; i < end; ++i) {
       float* sum = t[3].as<float>() + i * width;
       simd_.add(t[0].as<float>() + i * width, t[1].as<float>() + i * width, width, sum);
-      simd_.rms_norm(sum, t[2].as<float>(), eps_, width, t[4].as<float>() + i * width);
+      simd_.rms_norm(sum, w, eps_, width, t[4].as<float>() + i * width);
     }
   }
 
@@ -87,8 +98,8 @@ class LayerNorm final : public Kernel {
 
   absl::Status Check(absl::Span<const Tensor> t) const override {
     return Match({{"x", {MODELC_F32}, "TD"},
-                  {"w", {MODELC_F32}, "D"},
-                  {"b", {MODELC_F32}, "D"},
+                  {"w", {MODELC_F32, MODELC_BF16}, "D"},
+                  {"b", {MODELC_F32, MODELC_BF16}, "D"},
                   {"out", {MODELC_F32}, "TD"}},
                  t)
         .status();
@@ -96,10 +107,11 @@ class LayerNorm final : public Kernel {
 
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     const int64_t width = t[0].shape[1];
+    float* room = FloatScratch(worker, 2 * width);
+    const float *w = Widen(t[1], simd_, room), *b = Widen(t[2], simd_, room + width);
     const auto [begin, end] = worker.Share(t[0].shape[0]);
     for (int64_t i = begin; i < end; ++i)
-      simd_.layer_norm(t[0].as<float>() + i * width, t[1].as<float>(), t[2].as<float>(), eps_, width,
-                       t[3].as<float>() + i * width);
+      simd_.layer_norm(t[0].as<float>() + i * width, w, b, eps_, width, t[3].as<float>() + i * width);
   }
 
  private:
