@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "core/program/program.h"
+#include "core/text/tokenizer.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/text_seeds.h"
 #include "tests/unit/checkpoint/safetensors_file.h"
 #include "tests/unit/program/toy_program.h"
 
@@ -58,6 +60,24 @@ TEST(FuzzTest, Safetensors) {
 }
 
 TEST(FuzzTest, ProgramFile) { Fuzz(fuzz::ProgramFile, {Serialize(testing::FullProgram()), Serialize(Program{})}, 1500); }
+
+TEST(FuzzTest, TokenizerJson) {
+  const std::string seed = fuzz::SmallTokenizerJson();
+  ASSERT_TRUE(Tokenizer::FromJson(seed).ok()) << Tokenizer::FromJson(seed).status();
+  Fuzz(fuzz::TokenizerJson, {seed}, 1500);
+}
+
+TEST(FuzzTest, TokenizerText) {
+  Fuzz(fuzz::TokenizerText, fuzz::Fields("tests/fixtures/deepseek-v3-tokenizer/goldens.jsonl", "text"), 30);
+}
+
+TEST(FuzzTest, ChatMessages) {
+  Fuzz(fuzz::ChatMessages, fuzz::Fields("tests/fixtures/deepseek-v3.2/encoding/cases.jsonl", "messages"), 60);
+}
+
+TEST(FuzzTest, ChatCompletion) {
+  Fuzz(fuzz::ChatCompletion, fuzz::Fields("tests/fixtures/deepseek-v3.2/encoding/cases.jsonl", "completion"), 200);
+}
 
 }  // namespace
 }  // namespace modelc
