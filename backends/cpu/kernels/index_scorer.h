@@ -19,17 +19,15 @@ struct RowTile {
 
 class IndexScorer {
  public:
-  // Queries of a tile fit half of a 512 KB L2.
-  static constexpr int64_t kTileBytes = 256 << 10;
+  static constexpr int64_t kTileBytes = 256 << 10;  // of queries: half of a small L2
 
   IndexScorer(const Simd& simd, CacheFormat format, float scale, const Tensor& q, const Tensor& w, const PagedRows& rows)
       : simd_(simd), layout_{format, q.shape[2]}, scale_(scale), q_(q.as<float>()), w_(w.as<float>()),
-        n_rows_(q.shape[0]), heads_(q.shape[1]), cols_((heads_ + simd.lanes - 1) / simd.lanes * simd.lanes),
-        rows_(rows) {}
+        n_rows_(q.shape[0]), heads_(q.shape[1]), rows_(rows) {}
 
   const IndexLayout& layout() const { return layout_; }
   int64_t MostRows() const {
-    return std::clamp<int64_t>(kTileBytes / std::max<int64_t>(1, cols_ * layout_.width * 4), 1, 32);
+    return std::clamp<int64_t>(kTileBytes / std::max<int64_t>(1, heads_ * layout_.width * 4), 1, 32);
   }
 
   // Fills tiles [rows] and returns how many; padding rows are in none.
@@ -50,20 +48,17 @@ class IndexScorer {
     return n;
   }
 
-  // A worker's memory for one tile; a null base measures it.
+  // A worker's memory for one page; a null base measures it.
   struct Scratch {
     Scratch(std::byte* base, const IndexScorer& scorer) {
       Carver carver(base);
-      const int64_t rows = scorer.MostRows();
-      query = carver.Take<float>(rows * scorer.cols_ * scorer.layout_.width);
-      weight = carver.Take<float>(rows * scorer.cols_);
       keys = carver.Take<float>(kPageTokens * scorer.layout_.width);
       factor = carver.Take<float>(kPageTokens);
       scores = carver.Take<float>(kPageTokens);
       bytes = carver.used();
     }
-    float *query, *weight;          // [rows][width, cols], [rows][cols]
-    float *keys, *factor, *scores;  // of one page
+    float* keys;             // [4, width, 16] of one page
+    float *factor, *scores;  // [64]
     size_t bytes;
   };
 
@@ -72,7 +67,6 @@ class IndexScorer {
   template <typename Take>
   void Score(const RowTile& tile, int64_t first_page, int64_t last_page, const Scratch& s, Worker& worker,
              const Take& take) const {
-    for (int64_t r = 0; r < tile.rows; ++r) LoadQuery(tile.row + r, s, r);
     for (int64_t page = first_page; page < last_page; ++page) {
       const int64_t first = page * kPageTokens, n = std::min(kPageTokens, tile.keys - first);
       if (n <= 0) break;
@@ -81,34 +75,23 @@ class IndexScorer {
       for (int64_t r = 0; r < tile.rows; ++r) {
         const int64_t seen = std::min(n, rows_.Visible(tile.row + r) - first);
         if (seen <= 0) continue;
-        simd_.index_scores(s.query + r * cols_ * layout_.width, s.weight + r * cols_, heads_, s.keys, seen,
-                           layout_.width, s.scores);
+        const int64_t row = tile.row + r;
+        simd_.index_scores(q_ + row * heads_ * layout_.width, w_ + row * heads_, heads_, s.keys, seen, layout_.width,
+                           s.scores);
         for (int64_t i = 0; i < seen; ++i) s.scores[i] *= s.factor[i];
-        take(tile.row + r, s.scores, seen, first);
+        take(row, s.scores, seen, first);
       }
     }
   }
 
  private:
-  // Heads side by side, so that a dimension's values for all heads are neighbours; padding heads are zero.
-  void LoadQuery(int64_t row, const Scratch& s, int64_t r) const {
-    float* query = s.query + r * cols_ * layout_.width;
-    float* weight = s.weight + r * cols_;
-    for (int64_t h = 0; h < cols_; ++h) {
-      const bool real = h < heads_;
-      weight[h] = real ? w_[row * heads_ + h] : 0.0f;
-      const float* from = q_ + (row * heads_ + h) * layout_.width;
-      for (int64_t d = 0; d < layout_.width; ++d) query[d * cols_ + h] = real ? from[d] : 0.0f;
-    }
-  }
-
   void LoadPage(const std::byte* page, int64_t n, const Scratch& s) const {
     if (!page) {
-      std::fill_n(s.keys, n * layout_.width, 0.0f);
+      std::fill_n(s.keys, kPageTokens * layout_.width, 0.0f);
       std::fill_n(s.factor, n, 0.0f);
       return;
     }
-    layout_.ReadKeys(simd_, page, n, s.keys);
+    layout_.ReadKeys(simd_, page, s.keys);
     for (int64_t i = 0; i < n; ++i) s.factor[i] = layout_.Scale(page, i) * scale_;
   }
 
@@ -116,7 +99,7 @@ class IndexScorer {
   IndexLayout layout_;
   float scale_;
   const float *q_, *w_;
-  int64_t n_rows_, heads_, cols_;
+  int64_t n_rows_, heads_;
   PagedRows rows_;
 };
 

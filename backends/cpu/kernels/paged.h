@@ -120,12 +120,12 @@ struct IndexLayout {
     }
   }
 
-  // The first n keys of a page without their scales: out [n, width].
-  void ReadKeys(const Simd& simd, const std::byte* page, int64_t n, float* out) const {
+  // A page's keys without their scales, as Simd::index_scores reads them: out [4, width, 16].
+  void ReadKeys(const Simd& simd, const std::byte* page, float* out) const {
     switch (format) {
-      case CacheFormat::kF8: simd.from_e4m3(reinterpret_cast<const uint8_t*>(page), 1.0f, n * width, out); break;
-      case CacheFormat::kBf16: simd.from_bf16(reinterpret_cast<const uint16_t*>(page), n * width, out); break;
-      case CacheFormat::kF32: std::memcpy(out, page, n * width * 4);
+      case CacheFormat::kF8: simd.transpose_e4m3(reinterpret_cast<const uint8_t*>(page), width, out); break;
+      case CacheFormat::kBf16: simd.transpose_bf16(reinterpret_cast<const uint16_t*>(page), width, out); break;
+      case CacheFormat::kF32: simd.transpose_f32(reinterpret_cast<const float*>(page), width, out);
     }
   }
   float Scale(const std::byte* page, int64_t token) const {

@@ -4,6 +4,7 @@
 
 #include "backends/cpu/kernels/args.h"
 #include "backends/cpu/kernels/rows.h"
+#include "backends/cpu/simd/simd.h"
 
 namespace modelc::cpu {
 namespace {
@@ -63,21 +64,13 @@ class Rope final : public Kernel {
           std::memcpy(to, from, first_ * sizeof(float));
           std::memcpy(to + first_ + dim_, from + first_ + dim_, (in_width - first_ - dim_) * sizeof(float));
         }
-        Rotate(from + first_, cosine, sine, keep_ ? to + first_ : to);
+        (half_ ? simd_.rope_half : simd_.rope_interleaved)(from + first_, cosine, sine, pairs, keep_ ? to + first_ : to);
       }
     }
   }
 
  private:
-  void Rotate(const float* x, const float* cosine, const float* sine, float* out) const {
-    const int64_t pairs = dim_ / 2, step = half_ ? 1 : 2, distance = half_ ? pairs : 1;
-    for (int64_t i = 0; i < pairs; ++i) {
-      const float a = x[i * step], b = x[i * step + distance];
-      out[i * step] = a * cosine[i] - b * sine[i];
-      out[i * step + distance] = a * sine[i] + b * cosine[i];
-    }
-  }
-
+  const Simd& simd_ = SimdFor(HostIsa());
   int64_t first_ = 0, dim_ = 0;
   bool half_ = false, keep_ = false;
 };

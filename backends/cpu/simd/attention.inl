@@ -1,7 +1,8 @@
 // Loops of latent attention and of the indexer. Included after lanes.inl.
 //
-// Scores have their columns (heads) in lanes and broadcast the key's values, weighted sums have the latent's values in
-// lanes and broadcast the weights: both read tiles as they lie in memory, and nothing is summed across lanes.
+// Nothing is summed across lanes. Attention scores have their columns (heads) in lanes and broadcast the key's values,
+// weighted sums have the latent's values in lanes and broadcast the weights: both read tiles as they lie in memory. Index
+// scores have keys in lanes, so that any number of heads fills them; a page's keys are transposed once for all rows.
 
 // acc[k][v] = sum_d q[d][v] * key[k][d] for Keys keys and Vectors vectors of columns.
 template <int Keys, int Vectors>
@@ -19,6 +20,22 @@ MODELC_INLINE void ScoreBlock(const float* q, int64_t cols, const float* k, int6
   }
 }
 
+template <int N>
+struct Size {
+  static constexpr int value = N;
+};
+
+// Calls body(Size<B>, first) for 0 … n - 1 in blocks of the sizes B, each as often as it fits.
+template <int... Blocks, typename Body>
+MODELC_INLINE void InBlocks(int64_t n, const Body& body) {
+  int64_t i = 0;
+  (
+      [&] {
+        for (; i + Blocks <= n; i += Blocks) body(Size<Blocks>(), i);
+      }(),
+      ...);
+}
+
 template <int Keys, int Vectors>
 MODELC_INLINE void ScoreTile(const float* q, int64_t cols, const float* k, int64_t dims, float* s) {
   F32 acc[Keys][Vectors];
@@ -29,10 +46,9 @@ MODELC_INLINE void ScoreTile(const float* q, int64_t cols, const float* k, int64
 
 template <int Vectors>
 MODELC_INLINE void ScoreColumns(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s) {
-  int64_t i = 0;
-  for (; i + kScoreKeys <= keys; i += kScoreKeys)
-    ScoreTile<kScoreKeys, Vectors>(q, cols, k + i * dims, dims, s + i * cols);
-  for (; i < keys; ++i) ScoreTile<1, Vectors>(q, cols, k + i * dims, dims, s + i * cols);
+  InBlocks<kScoreBlock, 4, 1>(keys, [&](auto block, int64_t i) {
+    ScoreTile<block.value, Vectors>(q, cols, k + i * dims, dims, s + i * cols);
+  });
 }
 
 static void Scores(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s) {
@@ -88,10 +104,9 @@ MODELC_INLINE void SumBlock(const float* p, int64_t p_stride, const float* k, in
 template <int Vectors>
 MODELC_INLINE void SumColumns(const float* p, int64_t p_stride, const float* k, int64_t k_stride, int64_t keys,
                               int64_t heads, int64_t dims, const float* factor, float* out) {
-  int64_t h = 0;
-  for (; h + kSumHeads <= heads; h += kSumHeads)
-    SumBlock<kSumHeads, Vectors>(p + h, p_stride, k, k_stride, keys, dims, factor + h, out + h * dims);
-  for (; h < heads; ++h) SumBlock<1, Vectors>(p + h, p_stride, k, k_stride, keys, dims, factor + h, out + h * dims);
+  InBlocks<kSumBlock, 2, 1>(heads, [&](auto block, int64_t h) {
+    SumBlock<block.value, Vectors>(p + h, p_stride, k, k_stride, keys, dims, factor + h, out + h * dims);
+  });
 }
 
 static void WeightedSum(const float* p, int64_t p_stride, const float* k, int64_t k_stride, int64_t keys,
@@ -108,43 +123,92 @@ static void WeightedSum(const float* p, int64_t p_stride, const float* k, int64_
     }
 }
 
-// relu that keeps NaN, weighted; columns from `heads` on count nothing.
-MODELC_INLINE F32 WeightedRelu(F32 s, F32 w, int64_t column, int64_t heads, F32 sum) {
-  const F32 r = s < 0.0f ? F32(0.0f) : s;
-  const F32 next = MultiplyAdd(r, w, sum);
-  if (column + kLanes <= heads) return next;
-  return Select(LaneNumbers() < static_cast<int32_t>(heads - column), next, sum);
+// Sixteen rows of sixteen values to sixteen columns, by four rounds of interleaving.
+template <typename V>
+MODELC_INLINE void Transpose16(V (&row)[16]) {
+  for (int round = 0; round < 4; ++round) {
+    V next[16];
+    for (int i = 0; i < 8; ++i) {
+      const V a = row[i], b = row[i + 8];
+      next[2 * i] = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      next[2 * i + 1] = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    }
+    for (int i = 0; i < 16; ++i) row[i] = next[i];
+  }
 }
 
-template <int Keys>
-MODELC_INLINE void IndexBlock(const float* q, const float* w, int64_t heads, int64_t cols, const float* k,
-                              int64_t dims, float* out) {
-  F32 sum[Keys];
-  for (int i = 0; i < Keys; ++i) sum[i] = F32(0.0f);
-  int64_t c = 0;
-  for (; c + 2 * kLanes <= cols; c += 2 * kLanes) {
-    F32 acc[Keys][2];
-    ScoreBlock<Keys, 2>(q + c, cols, k, dims, dims, acc);
-    for (int v = 0; v < 2; ++v) {
-      const F32 weight = Load(w + c + v * kLanes);
-      for (int i = 0; i < Keys; ++i) sum[i] = WeightedRelu(acc[i][v], weight, c + v * kLanes, heads, sum[i]);
+// out[block][d][16] from 64 rows [dims] of T; widen(T*) reads kLanes of them as floats.
+template <typename T, typename Widen>
+MODELC_INLINE void TransposeKeys(const T* rows, int64_t dims, float* out, const Widen& widen) {
+  typedef T V __attribute__((ext_vector_type(16)));
+  for (int block = 0; block < 4; ++block, rows += 16 * dims, out += 16 * dims) {
+    int64_t d = 0;
+    for (; d + 16 <= dims; d += 16) {
+      V row[16];
+      for (int i = 0; i < 16; ++i) row[i] = Load<V>(rows + i * dims + d);
+      Transpose16(row);
+      for (int i = 0; i < 16; ++i) {
+        T column[16];
+        Store(row[i], column);
+        for (int j = 0; j < 16; j += kLanes) Store(widen(column + j), out + (d + i) * 16 + j);
+      }
+    }
+    for (; d < dims; ++d) {
+      T column[16];
+      for (int i = 0; i < 16; ++i) column[i] = rows[i * dims + d];
+      for (int j = 0; j < 16; j += kLanes) Store(widen(column + j), out + d * 16 + j);
     }
   }
-  if (c < cols) {
-    F32 acc[Keys][1];
-    ScoreBlock<Keys, 1>(q + c, cols, k, dims, dims, acc);
-    const F32 weight = Load(w + c);
-    for (int i = 0; i < Keys; ++i) sum[i] = WeightedRelu(acc[i][0], weight, c, heads, sum[i]);
+}
+
+static void TransposeE4M3(const uint8_t* rows, int64_t dims, float* out) {
+  if (HasE4M3NaN(rows, 64 * dims)) {
+    TransposeKeys(rows, dims, out, [](const uint8_t* p) __attribute__((always_inline)) { return FromE4M3(p); });
+  } else {
+    TransposeKeys(rows, dims, out,
+                  [](const uint8_t* p) __attribute__((always_inline)) { return E4M3Bits(p) * kE4M3Factor; });
   }
-  for (int i = 0; i < Keys; ++i) out[i] = Sum(sum[i]);
+}
+
+static void TransposeBf16(const uint16_t* rows, int64_t dims, float* out) {
+  TransposeKeys(rows, dims, out, [](const uint16_t* p) __attribute__((always_inline)) { return FromBf16(p); });
+}
+
+static void TransposeF32(const float* rows, int64_t dims, float* out) {
+  TransposeKeys(rows, dims, out, [](const float* p) __attribute__((always_inline)) { return Load(p); });
+}
+
+// sum[v] += w[h] * relu(q[h] . key) for Heads heads and Vectors vectors of keys; relu keeps NaN.
+template <int Heads, int Vectors>
+MODELC_INLINE void IndexBlock(const float* q, const float* w, const float* k, int64_t dims, F32 (&sum)[Vectors]) {
+  F32 acc[Heads][Vectors];
+  for (int h = 0; h < Heads; ++h)
+    for (int v = 0; v < Vectors; ++v) acc[h][v] = F32(0.0f);
+  for (int64_t d = 0; d < dims; ++d) {
+    F32 key[Vectors];
+    for (int v = 0; v < Vectors; ++v) key[v] = Load(k + v * kLanes / 16 * 16 * dims + d * 16 + v * kLanes % 16);
+    for (int h = 0; h < Heads; ++h) {
+      const F32 value = F32(q[h * dims + d]);
+      for (int v = 0; v < Vectors; ++v) acc[h][v] = MultiplyAdd(key[v], value, acc[h][v]);
+    }
+  }
+  for (int h = 0; h < Heads; ++h)
+    for (int v = 0; v < Vectors; ++v) {
+      const F32 r = acc[h][v] < 0.0f ? F32(0.0f) : acc[h][v];
+      sum[v] = MultiplyAdd(r, F32(w[h]), sum[v]);
+    }
 }
 
 static void IndexScores(const float* q, const float* w, int64_t heads, const float* k, int64_t keys, int64_t dims,
                         float* out) {
-  const int64_t cols = (heads + kLanes - 1) / kLanes * kLanes;
-  int64_t i = 0;
-  for (; i + kScoreKeys <= keys; i += kScoreKeys) IndexBlock<kScoreKeys>(q, w, heads, cols, k + i * dims, dims, out + i);
-  for (; i < keys; ++i) IndexBlock<1>(q, w, heads, cols, k + i * dims, dims, out + i);
+  for (int64_t i = 0; i < keys; i += kIndexVectors * kLanes) {
+    F32 sum[kIndexVectors];
+    for (int v = 0; v < kIndexVectors; ++v) sum[v] = F32(0.0f);
+    InBlocks<kIndexBlock, 4, 2, 1>(heads, [&](auto block, int64_t h) {
+      IndexBlock<block.value, kIndexVectors>(q + h * dims, w + h, k + i * dims, dims, sum);
+    });
+    for (int v = 0; v < kIndexVectors; ++v) Store(sum[v], out + i + v * kLanes);
+  }
 }
 
 static int64_t CollectAbove(const float* x, int64_t n, int32_t first, uint32_t threshold, uint32_t* keys,

@@ -7,8 +7,9 @@
 namespace modelc::cpu {
 namespace {
 
-constexpr int kScoreKeys = 12;                      // keys of a score block, by 2 vectors of columns
-constexpr int kSumHeads = 8, kSumVectors = 2;      // heads and vectors of a weighted-sum block
+constexpr int kScoreBlock = 12;                   // keys of a score block, by 2 vectors of columns
+constexpr int kSumBlock = 8, kSumVectors = 2;    // heads and vectors of a weighted-sum block
+constexpr int kIndexBlock = 12, kIndexVectors = 2;  // heads and vectors of an index block
 #include "backends/cpu/simd/lanes.inl"
 #include "backends/cpu/simd/rows.inl"
 #include "backends/cpu/simd/attention.inl"

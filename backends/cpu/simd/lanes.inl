@@ -95,21 +95,40 @@ MODELC_INLINE F32 Exp(F32 v) {
   return v < -87.0f ? F32(0.0f) : p;
 }
 
-// e4m3 (OCP, no infinity) to f32, exactly.
-MODELC_INLINE F32 FromE4M3(const uint8_t* p) {
-  const U8 bytes = Load<U8>(p);
+// e4m3 (OCP, no infinity) to f32, exactly, but for a power of two and for NaN: the value times kE4M3Factor is right.
+MODELC_INLINE F32 E4M3Bits(const uint8_t* p) {
 #if defined(__F16C__)
-  // The value's bits are those of a half 2^8 times smaller; F16C knows subnormals.
-  const U16 b = __builtin_convertvector(bytes, U16);
+  // A half of the same bits is 2^8 times smaller; F16C knows subnormals.
+  const U16 b = __builtin_convertvector(Load<U8>(p), U16);
   const U16 half = ((b & U16(0x80)) << U16(8)) | ((b & U16(0x7f)) << U16(7));
   typedef _Float16 F16 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
-  const F32 value = __builtin_convertvector(__builtin_bit_cast(F16, half), F32) * 256.0f;
-  const U32 u = __builtin_convertvector(bytes, U32);
+  return __builtin_convertvector(__builtin_bit_cast(F16, half), F32);
 #else
-  const U32 u = __builtin_convertvector(bytes, U32);
-  const F32 value = FromBits(((u & 0x80u) << 24) | ((u & 0x7fu) << 20)) * 0x1p120f;
+  const U32 u = __builtin_convertvector(Load<U8>(p), U32);
+  return FromBits(((u & 0x80u) << 24) | ((u & 0x7fu) << 20));
 #endif
-  return Select((u & 0x7fu) == 0x7fu, F32(__builtin_nanf("")), value);
+}
+#if defined(__F16C__)
+constexpr float kE4M3Factor = 256.0f;
+#else
+constexpr float kE4M3Factor = 0x1p120f;
+#endif
+
+MODELC_INLINE F32 FromE4M3(const uint8_t* p) {
+  const U32 u = __builtin_convertvector(Load<U8>(p), U32);
+  return Select((u & 0x7fu) == 0x7fu, F32(__builtin_nanf("")), E4M3Bits(p) * kE4M3Factor);
+}
+
+// Any NaN among n bytes: so rare that whole rows are looked at before the cheaper conversion is taken.
+MODELC_INLINE bool HasE4M3NaN(const uint8_t* p, int64_t n) {
+  typedef uint8_t Bytes __attribute__((ext_vector_type(32)));
+  typedef int8_t Mask __attribute__((ext_vector_type(32)));
+  Mask found = Mask(0);
+  int64_t i = 0;
+  for (; i + 32 <= n; i += 32) found |= (Load<Bytes>(p + i) & Bytes(0x7f)) == Bytes(0x7f);
+  bool any = __builtin_reduce_or(found) != 0;
+  for (; i < n; ++i) any |= (p[i] & 0x7f) == 0x7f;
+  return any;
 }
 
 // |v| <= 448 to e4m3, to nearest, ties to even; NaN to 0x7f.

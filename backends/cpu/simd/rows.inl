@@ -48,24 +48,75 @@ static void LayerNorm(const float* x, const float* w, const float* b, float eps,
               out + i, n - i);
 }
 
+// Butterflies of values `Width` lanes apart inside one vector.
+template <int Width>
+MODELC_INLINE F32 Butterfly(F32 v) {
+  if constexpr (Width < kLanes) {
+    F32 partner, sign;
+    for (int i = 0; i < kLanes; ++i) {
+      partner[i] = v[i ^ Width];
+      sign[i] = i & Width ? -1.0f : 1.0f;
+    }
+    return MultiplyAdd(v, sign, partner);
+  }
+  return v;
+}
+
 static void Hadamard(float* x, int64_t n) {
-  int64_t width = 1;
-  for (; width < n && width < kLanes; width *= 2)
-    for (int64_t i = 0; i < n; i += 2 * width)
-      for (int64_t j = i; j < i + width; ++j) {
-        const float a = x[j], b = x[j + width];
-        x[j] = a + b;
-        x[j + width] = a - b;
-      }
-  for (; width < n; width *= 2)
+  const float factor = 1.0f / __builtin_sqrtf(static_cast<float>(n));
+  if (n < kLanes) {
+    for (int64_t width = 1; width < n; width *= 2)
+      for (int64_t i = 0; i < n; ++i)
+        if (!(i & width)) {
+          const float a = x[i], b = x[i + width];
+          x[i] = a + b;
+          x[i + width] = a - b;
+        }
+    for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+    return;
+  }
+  for (int64_t i = 0; i < n; i += kLanes)
+    Store(Butterfly<8>(Butterfly<4>(Butterfly<2>(Butterfly<1>(Load(x + i))))) * factor, x + i);
+  for (int64_t width = kLanes; width < n; width *= 2)
     for (int64_t i = 0; i < n; i += 2 * width)
       for (int64_t j = i; j < i + width; j += kLanes) {
         const F32 a = Load(x + j), b = Load(x + j + width);
         Store(a + b, x + j);
         Store(a - b, x + j + width);
       }
-  const float factor = 1.0f / __builtin_sqrtf(static_cast<float>(n));
-  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+static void RopeInterleaved(const float* x, const float* cosine, const float* sine, int64_t pairs, float* out) {
+  int64_t i = 0;
+  for (; i + kLanes / 2 <= pairs; i += kLanes / 2) {
+    const F32 v = Load(x + 2 * i);
+    F32 c, s, swapped;
+    for (int j = 0; j < kLanes; ++j) {
+      c[j] = cosine[i + j / 2];
+      s[j] = j % 2 ? sine[i + j / 2] : -sine[i + j / 2];
+      swapped[j] = v[j ^ 1];
+    }
+    Store(MultiplyAdd(swapped, s, v * c), out + 2 * i);
+  }
+  for (; i < pairs; ++i) {
+    const float a = x[2 * i], b = x[2 * i + 1];
+    out[2 * i] = a * cosine[i] - b * sine[i];
+    out[2 * i + 1] = a * sine[i] + b * cosine[i];
+  }
+}
+
+static void RopeHalf(const float* x, const float* cosine, const float* sine, int64_t pairs, float* out) {
+  int64_t i = 0;
+  for (; i + kLanes <= pairs; i += kLanes) {
+    const F32 a = Load(x + i), b = Load(x + pairs + i), c = Load(cosine + i), s = Load(sine + i);
+    Store(MultiplyAdd(a, c, -(b * s)), out + i);
+    Store(MultiplyAdd(a, s, b * c), out + pairs + i);
+  }
+  for (; i < pairs; ++i) {
+    const float a = x[i], b = x[pairs + i];
+    out[i] = a * cosine[i] - b * sine[i];
+    out[pairs + i] = a * sine[i] + b * cosine[i];
+  }
 }
 
 // 2^ceil(log2(max(amax, 1e-4) / 448)) of n values. NaN is passed by; infinity gives 2^127.
@@ -98,6 +149,9 @@ static float ToE4M3Row(const float* x, int64_t n, uint8_t* out) {
 
 static void FromE4M3Row(const uint8_t* x, float scale, int64_t n, float* out) {
   int64_t i = 0;
+  const float factor = scale * kE4M3Factor;
+  if (factor <= 0x1p127f && !HasE4M3NaN(x, n))
+    for (; i + kLanes <= n; i += kLanes) Store(E4M3Bits(x + i) * factor, out + i);
   for (; i + kLanes <= n; i += kLanes) Store(FromE4M3(x + i) * scale, out + i);
   if (i < n) {
     uint8_t part[kLanes] = {};

@@ -22,6 +22,9 @@ struct Simd {
   void (*rms_norm)(const float* x, const float* w, float eps, int64_t n, float* out);
   void (*layer_norm)(const float* x, const float* w, const float* b, float eps, int64_t n, float* out);
   void (*hadamard)(float* x, int64_t n);  // n a power of two; orthonormal, in place
+  // Rotates `pairs` pairs by the angles of these cosines and sines: (2i, 2i + 1), or (i, i + pairs). Not in place.
+  void (*rope_interleaved)(const float* x, const float* cosine, const float* sine, int64_t pairs, float* out);
+  void (*rope_half)(const float* x, const float* cosine, const float* sine, int64_t pairs, float* out);
   void (*fake_quantize)(const float* x, int64_t n, float* out);
 
   // Conversions. to_e4m3 uses one scale for all n and returns it: 2^ceil(log2(max(amax, 1e-4) / 448)).
@@ -45,8 +48,13 @@ struct Simd {
   void (*weighted_sum)(const float* p, int64_t p_stride, const float* k, int64_t k_stride, int64_t keys, int64_t heads,
                        int64_t dims, const float* factor, float* out);
 
-  // The lightning indexer: out[key] = sum_h w[h] * relu(sum_d q[d][h] * k[key][d]), h < heads.
-  //   q [dims, cols] and w [cols] with cols = heads rounded up to lanes, k [keys, dims]
+  // The keys of a page, [64, dims], to what index_scores reads: out [4, dims, 16], sixteen keys side by side.
+  void (*transpose_e4m3)(const uint8_t* rows, int64_t dims, float* out);
+  void (*transpose_bf16)(const uint16_t* rows, int64_t dims, float* out);
+  void (*transpose_f32)(const float* rows, int64_t dims, float* out);
+
+  // The lightning indexer: out[key] = sum_h w[h] * relu(sum_d q[h][d] * key[d]) for at least the first `keys` of a page.
+  //   q [heads, dims], w [heads], k [4, dims, 16], out [64]
   void (*index_scores)(const float* q, const float* w, int64_t heads, const float* k, int64_t keys, int64_t dims,
                        float* out);
 
