@@ -154,7 +154,7 @@ std::vector<Case> GroupedCases() {
     cases.push_back(GroupedLinear({0, 64, 64, {0, 0}}, dtype, "none"));  // a step without rows
     cases.push_back(GroupedLinearSiluMul({0, 64, 64, {0, 0}}, dtype, "none"));
   }
-  const std::vector<int32_t> one_each(8, 1), many_each(8, 16);
+  const std::vector<int32_t> one_each(4, 1), many_each(4, 16);
   for (const std::vector<int32_t>& counts : {one_each, many_each}) {
     cases.push_back(GroupedLinearSiluMul({counts[0], 7168, 2048, counts}, MODELC_F8E4M3, "none", true));
     cases.push_back(GroupedLinear({0, 2048, 7168, counts}, MODELC_F8E4M3, "none", true));

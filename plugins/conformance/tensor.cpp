@@ -1,6 +1,7 @@
 #include "plugins/conformance/tensor.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -142,14 +143,19 @@ HostTensor Weight(Random& random, modelc_dtype dtype, Shape shape, double deviat
   if (dtype == MODELC_F32) return NormalF32(random, std::move(shape), deviation);
   HostTensor t = Blank(dtype, std::move(shape));
   const int64_t n = Elements(t.shape);
+  // Drawn from a bag, as a weight of the published model has millions of values.
+  std::array<uint16_t, 4096> bag;
+  for (uint16_t& code : bag) {
+    code = dtype == MODELC_BF16 ? EncodeBF16(deviation * random.Normal()) : EncodeE4M3(64 * random.Normal());
+  }
   if (dtype == MODELC_BF16) {
-    for (int64_t i = 0; i < n; ++i) t.as<uint16_t>()[i] = EncodeBF16(deviation * random.Normal());
+    for (int64_t i = 0; i < n; ++i) t.as<uint16_t>()[i] = bag[random.Below(bag.size())];
     return t;
   }
   const BlockIndex block(t.shape);
   t.scale.resize(block.count(t.shape));
   for (float& s : t.scale) s = static_cast<float>(deviation / 64 * (0.5 + 0.125 * random.Below(8)));
-  for (int64_t i = 0; i < n; ++i) t.as<uint8_t>()[i] = EncodeE4M3(64 * random.Normal());
+  for (int64_t i = 0; i < n; ++i) t.as<uint8_t>()[i] = static_cast<uint8_t>(bag[random.Below(bag.size())]);
   return t;
 }
 

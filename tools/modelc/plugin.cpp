@@ -143,13 +143,11 @@ void PrintReasons(const std::vector<Result>& results) {
   for (const auto& [reason, cases] : missing) std::cout << absl::StreamFormat("  %s (%d cases)\n", reason, cases);
 }
 
-void PrintTimes(const std::vector<Result>& results) {
-  std::cout << absl::StreamFormat("%12s %10s %8s  %s\n", "time", "GFLOP/s", "GB/s", "case");
-  for (const Result& r : results) {
-    if (r.outcome != Outcome::kPassed) continue;
-    std::cout << absl::StreamFormat("%9.1f us %10.1f %8.1f  %s\n", r.seconds * 1e6, r.flops / r.seconds / 1e9,
-                                    r.bytes / r.seconds / 1e9, Subject(r));
-  }
+void PrintTime(const Result& r) {
+  if (r.outcome != Outcome::kPassed) return;
+  std::cout << absl::StreamFormat("%9.1f us %10.1f %8.1f  %s", r.seconds * 1e6, r.flops / r.seconds / 1e9,
+                                  r.bytes / r.seconds / 1e9, Subject(r))
+            << std::endl;
 }
 
 nlohmann::json ToJson(const Result& r, bool perf) {
@@ -172,7 +170,12 @@ absl::StatusOr<int> Check(const po::variables_map& flags, const std::string& pat
   options.perf = flags["perf"].as<bool>();
   const bool json = flags["json"].as<bool>();
   if (!json) std::cout << plugin->name() << " " << plugin->version() << "  " << plugin->path().string() << std::endl;
-  MODELC_ASSIGN_OR_RETURN(std::vector<Result> results, conformance::Run(*plugin, options, [](const Result&) {}));
+  const bool table = !json && !options.perf, times = !json && options.perf;
+  if (times) std::cout << absl::StreamFormat("%12s %10s %8s  %s\n", "time", "GFLOP/s", "GB/s", "case");
+  const auto progress = [&](const Result& r) {
+    if (times) PrintTime(r);  // as they come: they take long
+  };
+  MODELC_ASSIGN_OR_RETURN(std::vector<Result> results, conformance::Run(*plugin, options, progress));
   Tally total;
   for (const Result& r : results) total.Add(r);
   if (json) {
@@ -188,7 +191,7 @@ absl::StatusOr<int> Check(const po::variables_map& flags, const std::string& pat
                      .dump(2)
               << "\n";
   } else {
-    options.perf ? PrintTimes(results) : PrintTable(results);
+    if (table) PrintTable(results);
     PrintReasons(results);
     std::cout << absl::StreamFormat("\n%d passed, %d failed, %d not supported\n", total.passed, total.failed,
                                     total.unsupported);
