@@ -1,4 +1,5 @@
 // modelc tokenize [--weights DIR] [--decode]
+#include "absl/strings/str_join.h"
 #include "core/support/status.h"
 #include "tools/modelc/commands.h"
 #include "tools/modelc/json_lines.h"
@@ -16,7 +17,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
 absl::StatusOr<std::string> Encode(const Tokenizer& tokenizer, const Json& line) {
   if (!line.is_string()) return absl::InvalidArgumentError("wanted a JSON string");
   MODELC_ASSIGN_OR_RETURN(std::vector<int32_t> ids, tokenizer.Encode(line.get_ref<const std::string&>()));
-  return DumpLine(ids);
+  return absl::StrCat("[", absl::StrJoin(ids, ","), "]");
 }
 
 absl::StatusOr<std::string> Decode(const Tokenizer& tokenizer, const Json& line) {
