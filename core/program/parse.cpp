@@ -271,6 +271,7 @@ absl::StatusOr<Program> ParseProgram(std::string_view text) {
   program.backend = read.Text(read.Member(document, "backend", top), top);
   program.numerics = read.Text(read.Member(document, "numerics", top), top);
   program.hash = read.Text(read.Member(document, "hash", top), top);
+  program.weights_folder = read.Text(read.Member(document, "weights_folder", top), top);
   program.arena_bytes = read.Int(read.Member(document, "arena_bytes", top), "arena_bytes", 0, kMaxBytes);
   const json& parameters = read.Member(document, "parameters", top);
   read.Check(parameters.is_object(), "parameters", "wants an object");

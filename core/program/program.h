@@ -130,6 +130,7 @@ struct Program {
   std::vector<Cache> caches;
   std::vector<Entry> entries;
   std::string hash;                     // of model, config, manifest, options
+  std::string weights_folder;           // checkpoint folder it was built for; empty: named when it runs
 
   // NotFound names the parameters there are.
   absl::StatusOr<int64_t> Parameter(std::string_view name) const;

@@ -57,7 +57,7 @@ json ToJson(const Entry& entry) {
 std::string Serialize(const Program& program) {
   json out = {{schema::kMagic, schema::kVersion}, {"model", program.model},           {"backend", program.backend},
               {"numerics", program.numerics},     {"parameters", program.parameters}, {"arena_bytes", program.arena_bytes},
-              {"hash", program.hash}};
+              {"hash", program.hash},                 {"weights_folder", program.weights_folder}};
   for (int i = 0; i < kNumSizes; ++i) out["limits"][std::string(Name(static_cast<Size>(i)))] = program.limits[i];
   for (const char* list : {"buffers", "weights", "constants", "caches", "entries"}) out[list] = json::array();
   for (const Buffer& buffer : program.buffers) {

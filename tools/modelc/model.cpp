@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -84,10 +85,12 @@ absl::StatusOr<std::unique_ptr<Device>> OpenDevice(const po::variables_map& flag
   return Device::Open(plugin, 0, flags["threads"].as<unsigned>());
 }
 
-absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags) {
-  if (!flags.count("model")) {
-    return absl::InvalidArgumentError("name a model file, for example models/v3.2.mlir");
-  }
+namespace {
+
+// What a compiled program has fixed.
+constexpr const char* kCompileFlags[] = {"config", "numerics", "kv-dtype", "max-context", "max-sequences", "max-rows"};
+
+absl::StatusOr<CompileOptions> CompileFlags(const po::variables_map& flags, const fs::path& weights_dir) {
   const auto limit = [&](const char* name, int64_t low) -> absl::StatusOr<int64_t> {
     int64_t value = flags[name].as<int64_t>();
     if (value < low || value > (int64_t{1} << 24)) {
@@ -95,11 +98,8 @@ absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags) {
     }
     return value;
   };
-  OpenedModel opened;
   CompileOptions options;
-  opened.weights_dir = Text(flags, "weights").empty() ? ModelsDir() / "nano" / "checkpoint" : fs::path(Text(flags, "weights"));
-  MODELC_ASSIGN_OR_RETURN(opened.checkpoint, Checkpoint::Open(opened.weights_dir));
-  MODELC_ASSIGN_OR_RETURN(std::string config, ReadText(opened.weights_dir / "config.json"));
+  MODELC_ASSIGN_OR_RETURN(std::string config, ReadText(weights_dir / "config.json"));
   options.configs.push_back(std::move(config));
   if (flags.count("config")) {
     for (const auto& path : flags["config"].as<std::vector<std::string>>()) {
@@ -107,17 +107,56 @@ absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags) {
       options.configs.push_back(std::move(text));
     }
   }
-  MODELC_ASSIGN_OR_RETURN(opened.device, OpenDevice(flags));
-  options.checkpoint = &opened.checkpoint->index();
-  options.manifest = opened.device->manifest();
-  options.backend = std::string(opened.device->plugin().name());
   options.numerics = Text(flags, "numerics");
   options.kv_dtype = Text(flags, "kv-dtype");
   MODELC_ASSIGN_OR_RETURN(options.max_rows, limit("max-rows", 1));
   MODELC_ASSIGN_OR_RETURN(options.max_sequences, limit("max-sequences", 1));
   MODELC_ASSIGN_OR_RETURN(options.max_context, limit("max-context", 0));
+  return options;
+}
+
+absl::StatusOr<std::unique_ptr<Checkpoint>> OpenWeights(const fs::path& dir, Weights weights) {
+  absl::StatusOr<std::unique_ptr<Checkpoint>> checkpoint = Checkpoint::Open(dir);
+  if (weights == Weights::kIfThere && absl::IsNotFound(checkpoint.status()) && fs::exists(dir / "config.json")) return nullptr;
+  return checkpoint;
+}
+
+absl::StatusOr<OpenedModel> OpenBuilt(const std::string& text, const po::variables_map& flags, Weights weights) {
+  for (const char* name : kCompileFlags) {
+    if (flags.count(name) && !flags[name].defaulted()) {
+      return absl::InvalidArgumentError(absl::StrCat("--", name, " was fixed when '", Text(flags, "model"),
+                                                     "' was built; drop it, or build again with it"));
+    }
+  }
+  OpenedModel opened;
+  MODELC_ASSIGN_OR_RETURN(opened.program, ParseProgram(text));
+  opened.weights_dir = Text(flags, "weights").empty() ? opened.program.weights_folder : Text(flags, "weights");
+  MODELC_ASSIGN_OR_RETURN(opened.checkpoint, OpenWeights(opened.weights_dir, weights));
+  po::variables_map device_flags = flags;
+  if (flags["backend"].defaulted()) device_flags.at("backend").value() = opened.program.backend;
+  MODELC_ASSIGN_OR_RETURN(opened.device, OpenDevice(device_flags));
+  return opened;
+}
+
+}  // namespace
+
+absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags, Weights weights) {
+  if (!flags.count("model")) {
+    return absl::InvalidArgumentError("name a model file, for example models/v3.2.mlir");
+  }
+  MODELC_ASSIGN_OR_RETURN(const std::string text, ReadText(Text(flags, "model")));
+  if (text.starts_with("{")) return OpenBuilt(text, flags, weights);  // JSON; no model begins so
+
+  OpenedModel opened;
+  opened.weights_dir = Text(flags, "weights").empty() ? ModelsDir() / "nano" / "checkpoint" : fs::path(Text(flags, "weights"));
+  MODELC_ASSIGN_OR_RETURN(opened.checkpoint, OpenWeights(opened.weights_dir, weights));
+  MODELC_ASSIGN_OR_RETURN(CompileOptions options, CompileFlags(flags, opened.weights_dir));
+  MODELC_ASSIGN_OR_RETURN(opened.device, OpenDevice(flags));
+  if (opened.checkpoint != nullptr) options.checkpoint = &opened.checkpoint->index();
+  options.manifest = opened.device->manifest();
+  options.backend = std::string(opened.device->plugin().name());
   const auto start = std::chrono::steady_clock::now();
-  MODELC_ASSIGN_OR_RETURN(opened.program, CompileModelFile(Text(flags, "model"), options));
+  MODELC_ASSIGN_OR_RETURN(opened.program, CompileModel(text, Text(flags, "model"), options));
   opened.compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return opened;
 }
@@ -128,8 +167,9 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizer(const fs::path& weights
 
 absl::StatusOr<std::unique_ptr<Engine>> StartEngine(OpenedModel& model, const po::variables_map& flags) {
   EngineOptions options;
-  options.max_sequences = flags["max-sequences"].as<int64_t>();
-  options.max_rows = flags["max-rows"].as<int64_t>();
+  const Sizes& limits = model.program.limits;
+  options.max_sequences = std::min(flags["max-sequences"].as<int64_t>(), limits[static_cast<int>(Size::kS)]);
+  options.max_rows = std::min(flags["max-rows"].as<int64_t>(), limits[static_cast<int>(Size::kT)]);
   options.max_context = flags["max-context"].as<int64_t>();
   const double gigabytes = flags["cache-gb"].as<double>();
   if (!(gigabytes >= 0 && gigabytes < 1e6)) return absl::InvalidArgumentError("--cache-gb must be between 0 and 1e6");

@@ -24,9 +24,12 @@ struct OpenedModel {
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<Device> device;
   std::filesystem::path weights_dir;    // models/nano without --weights
-  double compile_seconds = 0;
+  double compile_seconds = 0;           // 0 for a file that 'modelc build' wrote
 };
-absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags);
+// Compiles a .mlir file, or reads what 'modelc build' wrote; flags that the latter has fixed are refused.
+// kIfThere: a folder with a config.json alone will do; `checkpoint` is then null.
+enum class Weights { kNeeded, kIfThere };
+absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags, Weights weights = Weights::kNeeded);
 absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::filesystem::path& weights_dir);
 // Binds the weights behind a progress bar (on a terminal) and starts the engine.
 absl::StatusOr<std::unique_ptr<Engine>> StartEngine(OpenedModel&, const po::variables_map& flags);

@@ -53,6 +53,7 @@ TEST(ProgramTest, RoundTripKeepsEverything) {
   EXPECT_EQ(parsed->entries[0].body[1].launches[0].taps[0].operand, 2u);
   EXPECT_EQ(parsed->entries[0].body[0].launches[0].location, "toy.mlir:3:5");
   EXPECT_EQ(parsed->weights[2].experts, 4);
+  EXPECT_EQ(parsed->weights_folder, "/models/toy");
 }
 
 TEST(ProgramTest, WhatIsNoProgramFile) {

@@ -35,6 +35,7 @@ inline Program FullProgram() {
   step.body.push_back({0, 2, {linear, select}});
   p.entries = {step, {.name = "draft", .body = {{2, 1, {linear}}}, .outputs = {}}};
   p.hash = "abc";
+  p.weights_folder = "/models/toy";
   return p;
 }
 

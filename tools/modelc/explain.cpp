@@ -1,0 +1,229 @@
+// modelc explain: what every op of a model costs on a device, and by which kernel it runs.
+#include <algorithm>
+#include <iostream>
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/runtime/executor/executor.h"
+#include "core/support/status.h"
+#include "nlohmann/json.hpp"
+#include "tools/modelc/commands.h"
+#include "tools/modelc/measure/cost.h"
+#include "tools/modelc/measure/limits.h"
+#include "tools/modelc/measure/table.h"
+#include "tools/modelc/model.h"
+
+namespace modelc {
+namespace {
+
+constexpr int64_t kPageTokens = 64;
+
+void Declare(po::options_description& options, po::positional_options_description& positional) {
+  DeclareModelFlags(options, positional);
+  options.add_options()
+      ("context", po::value<int64_t>()->default_value(4096), "tokens each sequence has, the step's rows included")
+      ("rows", po::value<int64_t>()->default_value(1), "tokens of a step")
+      ("sequences", po::value<int64_t>()->default_value(1), "sequences the rows belong to");
+}
+
+absl::StatusOr<Sizes> StepSizes(const Program& program, const po::variables_map& flags) {
+  Sizes sizes{};
+  const auto set = [&](Size size, const char* flag, int64_t low, int64_t high) -> absl::Status {
+    const int64_t value = flags[flag].as<int64_t>();
+    if (value < low || value > high) {
+      return absl::InvalidArgumentError(absl::StrCat("--", flag, " is ", value, "; it must be from ", low, " to ", high));
+    }
+    sizes[static_cast<int>(size)] = value;
+    return absl::OkStatus();
+  };
+  const auto limit = [&](Size size) { return program.limits[static_cast<int>(size)]; };
+  MODELC_RETURN_IF_ERROR(set(Size::kT, "rows", 1, limit(Size::kT)));
+  const int64_t rows = sizes[static_cast<int>(Size::kT)];
+  MODELC_RETURN_IF_ERROR(set(Size::kS, "sequences", 1, std::min(rows, limit(Size::kS))));
+  const int64_t sequences = sizes[static_cast<int>(Size::kS)];
+  MODELC_RETURN_IF_ERROR(set(Size::kC, "context", (rows + sequences - 1) / sequences, limit(Size::kC)));
+  sizes[static_cast<int>(Size::kN)] = sequences;
+  sizes[static_cast<int>(Size::kP)] = (sizes[static_cast<int>(Size::kC)] + kPageTokens - 1) / kPageTokens;
+  sizes[static_cast<int>(Size::kM)] = rows * (limit(Size::kM) / limit(Size::kT));
+  return sizes;
+}
+
+struct Line {
+  const Launch* launch;
+  int64_t layers;  // how often it runs
+  Cost cost;       // of all of them
+  double seconds;  // predicted; 0 without limits
+};
+
+// The launches of one part of an entry that run, in order; equal ones of a layer stay apart.
+struct Part {
+  std::string name;  // "layers 3…60", or "once"
+  std::vector<Line> lines;
+};
+
+// A launch takes as long as the slower of its arithmetic and its reads.
+double Predict(const Cost& cost, const MachineLimits& limits) {
+  if (limits.flops_per_second == 0) return 0;
+  return std::max(cost.flops / limits.flops_per_second, cost.bytes() / limits.read_bytes_per_second);
+}
+
+absl::StatusOr<std::vector<Part>> Explain(const Program& program, const Entry& entry, const Sizes& sizes,
+                                          const MachineLimits& limits) {
+  std::vector<Part> parts;
+  for (const Repeat& repeat : entry.body) {
+    const int64_t last = repeat.first + repeat.count - 1;
+    const bool layered = std::any_of(repeat.launches.begin(), repeat.launches.end(), [&](const Launch& launch) {
+      return std::any_of(launch.operands.begin(), launch.operands.end(), [&](const Operand& operand) {
+        return operand.kind == Operand::Kind::kCache ||
+               (operand.kind == Operand::Kind::kWeight &&
+                program.weights[operand.index].name.find("{layer}") != std::string::npos);
+      });
+    });
+    const std::string name = !layered       ? "once"
+                             : last > repeat.first ? absl::StrCat("layers ", repeat.first, " to ", last)
+                                                   : absl::StrCat("layer ", repeat.first);
+    if (parts.empty() || parts.back().name != name) parts.push_back({name, {}});
+    for (const Launch& launch : repeat.launches) {
+      if (!RunsAt(launch, sizes[static_cast<int>(Size::kC)])) continue;
+      MODELC_ASSIGN_OR_RETURN(const Cost cost, CostOf(program, launch, sizes));
+      const double layers = static_cast<double>(repeat.count);
+      parts.back().lines.push_back({&launch, repeat.count, cost * layers, Predict(cost, limits) * layers});
+    }
+  }
+  return parts;
+}
+
+nlohmann::json ToJson(const Cost& cost, double seconds) {
+  return {{"flops", cost.flops},           {"weight_bytes", cost.weight_bytes},         {"cache_bytes", cost.cache_bytes},
+          {"activation_bytes", cost.activation_bytes}, {"predicted_seconds", seconds}};
+}
+
+struct Total {
+  Cost cost;
+  double seconds = 0;
+};
+
+Total Sum(const std::vector<Part>& parts) {
+  Total total;
+  for (const Part& part : parts) {
+    for (const Line& line : part.lines) {
+      total.cost += line.cost;
+      total.seconds += line.seconds;
+    }
+  }
+  return total;
+}
+
+// The kernel's name; an op the device has no kernel for runs generated code.
+std::string KernelName(const Launch& launch) { return launch.kernel.empty() ? "generated" : launch.kernel; }
+
+void AddText(Table& table, const std::vector<Part>& parts) {
+  const auto cells = [](const Cost& cost, double seconds) -> std::vector<std::string> {
+    return {Count(cost.flops), Bytes(cost.weight_bytes), Bytes(cost.cache_bytes), Bytes(cost.activation_bytes),
+            seconds == 0 ? "" : Seconds(seconds)};
+  };
+  const auto row = [&](std::string where, std::string op, std::string kernel, const Cost& cost, double seconds) {
+    std::vector<std::string> all = {std::move(where), std::move(op), std::move(kernel)};
+    for (std::string& cell : cells(cost, seconds)) all.push_back(std::move(cell));
+    table.Row(std::move(all));
+  };
+  for (const Part& part : parts) {
+    std::string where = part.name;
+    for (const Line& line : part.lines) {
+      row(where, line.launch->op, KernelName(*line.launch), line.cost, line.seconds);
+      where.clear();
+    }
+  }
+  table.Rule();
+  const Total total = Sum(parts);
+  row("total", "", "", total.cost, total.seconds);
+}
+
+struct Explained {
+  const OpenedModel& model;
+  Sizes sizes;
+  MachineLimits limits;
+  std::vector<std::pair<std::string, std::vector<Part>>> entries;
+
+  int64_t size(Size s) const { return sizes[static_cast<int>(s)]; }
+};
+
+void PrintText(const Explained& e) {
+  const Program& program = e.model.program;
+  std::cout << absl::StrFormat("%s on %s (%s), %s numerics: a step of %d rows of %d sequences at context %d\n", program.model,
+                               program.backend, e.model.device->info().name, program.numerics, e.size(Size::kT),
+                               e.size(Size::kS), e.size(Size::kC));
+  if (e.limits.flops_per_second > 0) {
+    std::cout << absl::StrFormat("limits measured: %.1f GB/s read, %.1f GFLOP/s; times are the larger of reads and arithmetic\n",
+                                 e.limits.read_bytes_per_second / 1e9, e.limits.flops_per_second / 1e9);
+  }
+  std::cout << "activations " << Bytes(static_cast<double>(program.arena_bytes)) << ", cache "
+            << Bytes(static_cast<double>(Executor::PageBytes(program)) / kPageTokens) << " a token\n";
+  for (const auto& [name, parts] : e.entries) {
+    Table table({"where", "op", "kernel", "FLOP", "weights", "cache", "activations", "predicted"}, 3);
+    AddText(table, parts);
+    std::cout << "\nentry " << name << "\n" << table.Text();
+  }
+}
+
+void PrintJson(const Explained& e) {
+  nlohmann::json entries = nlohmann::json::object();
+  for (const auto& [name, parts] : e.entries) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const Part& part : parts) {
+      for (const Line& line : part.lines) {
+        nlohmann::json item = ToJson(line.cost, line.seconds);
+        item.update({{"where", part.name},
+                     {"layers", line.layers},
+                     {"op", line.launch->op},
+                     {"kernel", KernelName(*line.launch)},
+                     {"generated", line.launch->kernel.empty()},
+                     {"attributes", nlohmann::json::parse(line.launch->attributes, nullptr, false)},
+                     {"location", line.launch->location}});
+        list.push_back(std::move(item));
+      }
+    }
+    const Total total = Sum(parts);
+    entries[name] = {{"launches", std::move(list)}, {"total", ToJson(total.cost, total.seconds)}};
+  }
+  const Program& program = e.model.program;
+  const nlohmann::json limits = {{"read_gb_s", e.limits.read_bytes_per_second / 1e9},
+                                 {"gflop_s", e.limits.flops_per_second / 1e9}};
+  const nlohmann::json out = {{"model", program.model},
+                              {"backend", program.backend},
+                              {"numerics", program.numerics},
+                              {"rows", e.size(Size::kT)},
+                              {"sequences", e.size(Size::kS)},
+                              {"context", e.size(Size::kC)},
+                              {"limits", limits},
+                              {"arena_bytes", program.arena_bytes},
+                              {"compile_seconds", e.model.compile_seconds},
+                              {"entries", std::move(entries)}};
+  std::cout << out.dump(1) << "\n";
+}
+
+absl::StatusOr<int> Run(const po::variables_map& flags) {
+  MODELC_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(flags, Weights::kIfThere));
+  Explained explained{model, {}, {}, {}};
+  MODELC_ASSIGN_OR_RETURN(explained.sizes, StepSizes(model.program, flags));
+  // The limits of a device apart from the host are not ours to measure: no times then.
+  if (model.device->info().host_memory) explained.limits = MeasureLimits(model.device->info().threads);
+  for (const Entry& entry : model.program.entries) {
+    MODELC_ASSIGN_OR_RETURN(std::vector<Part> parts, Explain(model.program, entry, explained.sizes, explained.limits));
+    explained.entries.emplace_back(entry.name, std::move(parts));
+  }
+  flags["json"].as<bool>() ? PrintJson(explained) : PrintText(explained);
+  return 0;
+}
+
+}  // namespace
+
+const Command kExplainCommand = {
+    "explain", "show kernels, FLOPs, bytes and predicted time per op",
+    "usage: modelc explain MODEL.mlir [--weights DIR] [--context N] [--rows N] [--sequences N]\n\n"
+    "Needs no weights: a folder with a config.json will do. Bytes of routed experts are what that many rows reach on\n"
+    "average.",
+    Declare, Run};
+
+}  // namespace modelc

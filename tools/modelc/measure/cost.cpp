@@ -1,0 +1,209 @@
+#include "tools/modelc/measure/cost.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "core/support/status.h"
+#include "nlohmann/json.hpp"
+
+namespace modelc {
+namespace {
+
+constexpr double kPageTokens = 64;
+constexpr double kScaleBlock = 128;
+constexpr double kExpFlops = 8;  // of an exponential, roughly: counts of attention are of products, not of these
+
+// A launch's operands as shapes at a step's sizes.
+class Operands {
+ public:
+  Operands(const Program& program, const Launch& launch, const Sizes& sizes)
+      : program_(program), launch_(launch), sizes_(sizes) {}
+
+  double size(Size s) const { return static_cast<double>(sizes_[static_cast<int>(s)]); }
+  bool has(size_t i) const { return i < launch_.operands.size() && launch_.operands[i].kind != Operand::Kind::kNone; }
+  double dim(size_t i, size_t d) const {
+    if (!has(i)) return 0;
+    const Operand& operand = launch_.operands[i];
+    if (operand.kind == Operand::Kind::kBuffer) {
+      const Shape& shape = program_.buffers[operand.index].shape;
+      return d < shape.dims.size() ? static_cast<double>(shape.dims[d].at(sizes_)) : 1;
+    }
+    if (operand.kind == Operand::Kind::kWeight) {
+      const auto& shape = program_.weights[operand.index].shape;
+      return d < shape.size() ? static_cast<double>(shape[d]) : 1;
+    }
+    return 1;
+  }
+  // Bytes of a weight with its scales.
+  double weight_bytes(size_t i) const {
+    if (!has(i) || launch_.operands[i].kind != Operand::Kind::kWeight) return 0;
+    const Weight& weight = program_.weights[launch_.operands[i].index];
+    double values = 1, blocks = 1;
+    for (size_t d = 0; d < weight.shape.size(); ++d) {
+      const double n = static_cast<double>(weight.shape[d]);
+      values *= n;
+      blocks *= d + 2 >= weight.shape.size() ? std::ceil(n / kScaleBlock) : n;
+    }
+    return values * ByteSize(weight.dtype) + (weight.scale.empty() ? 0 : blocks * sizeof(float));
+  }
+  // Bytes of one token in a cache.
+  double record_bytes(size_t i) const {
+    if (!has(i) || launch_.operands[i].kind != Operand::Kind::kCache) return 0;
+    return static_cast<double>(program_.caches[launch_.operands[i].index].page_bytes) / kPageTokens;
+  }
+  double activation_bytes() const {
+    double bytes = 0;
+    for (const Operand& operand : launch_.operands) {
+      if (operand.kind != Operand::Kind::kBuffer) continue;
+      const Shape& shape = program_.buffers[operand.index].shape;
+      double values = 1;
+      for (const Dim& dim : shape.dims) values *= static_cast<double>(dim.at(sizes_));
+      bytes += values * ByteSize(shape.dtype);
+    }
+    return bytes;
+  }
+
+ private:
+  const Program& program_;
+  const Launch& launch_;
+  const Sizes& sizes_;
+};
+
+// Of E experts, how many M uniformly routed rows reach.
+double ReachedExperts(double experts, double rows) { return experts * (1 - std::pow(1 - 1 / experts, rows)); }
+
+using Model = std::function<Cost(const Operands& o, const nlohmann::json& attributes)>;
+
+// x·Wᵀ of `rows` rows with weights at operands [first, first + count) of shape [N, K].
+Cost Linear(const Operands& o, double rows, size_t first, size_t count) {
+  Cost cost;
+  for (size_t w = first; w < first + count; ++w) {
+    cost.flops += 2 * rows * o.dim(w, 0) * o.dim(w, 1);
+    cost.weight_bytes += o.weight_bytes(w);
+  }
+  return cost;
+}
+
+Cost Grouped(const Operands& o, size_t first, size_t count) {
+  Cost cost;
+  for (size_t w = first; w < first + count; ++w) {
+    const double rows = o.size(Size::kM), experts = o.dim(w, 0);
+    cost.flops += 2 * rows * o.dim(w, 1) * o.dim(w, 2);
+    cost.weight_bytes += o.weight_bytes(w) * ReachedExperts(experts, rows) / experts;
+  }
+  return cost;
+}
+
+// A few operations for each element of operand i.
+Cost Elementwise(const Operands& o, size_t i, double operations) {
+  return {.flops = operations * o.dim(i, 0) * o.dim(i, 1) * o.dim(i, 2)};
+}
+
+// q [T, i, D] against C keys.
+Cost IndexScores(const Operands& o, size_t cache) {
+  return {.flops = o.size(Size::kT) * o.size(Size::kC) * o.dim(0, 1) * (2 * o.dim(0, 2) + 3),
+          .cache_bytes = o.size(Size::kS) * o.size(Size::kC) * o.record_bytes(cache)};
+}
+
+const std::map<std::string, Model, std::less<>>& Models() {
+  static const auto* models = new std::map<std::string, Model, std::less<>>{
+      {"embed", [](const Operands& o, const nlohmann::json&) {
+         return Cost{.weight_bytes = o.dim(1, 0) == 0 ? 0 : o.weight_bytes(1) / o.dim(1, 0) * o.size(Size::kT)};
+       }},
+      {"linear", [](const Operands& o, const nlohmann::json&) { return Linear(o, o.dim(0, 0), 1, 1); }},
+      {"linear_silu_mul",
+       [](const Operands& o, const nlohmann::json&) {
+         Cost cost = Linear(o, o.dim(0, 0), 1, 2);
+         cost.flops += o.dim(0, 0) * o.dim(1, 0) * (kExpFlops + 3);
+         return cost;
+       }},
+      {"head_linear",
+       [](const Operands& o, const nlohmann::json& a) {
+         const double heads = o.dim(0, 1), width = o.dim(1, 1), count = a.value("count", 0.0);
+         const double share = o.dim(1, 0) == 0 ? 0 : heads * count / o.dim(1, 0);
+         return Cost{.flops = 2 * o.size(Size::kT) * heads * count * width, .weight_bytes = o.weight_bytes(1) * share};
+       }},
+      {"grouped_linear_silu_mul", [](const Operands& o, const nlohmann::json&) { return Grouped(o, 3, 2); }},
+      {"grouped_linear", [](const Operands& o, const nlohmann::json&) { return Grouped(o, 2, 1); }},
+      {"rms_norm", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 4); }},
+      {"add_rms_norm", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 5); }},
+      {"layer_norm", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 7); }},
+      {"rope", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 3); }},
+      {"hadamard",
+       [](const Operands& o, const nlohmann::json&) {
+         const double width = std::max(2.0, o.dim(0, 2) > 1 ? o.dim(0, 2) : o.dim(0, 1));
+         return Elementwise(o, 0, std::log2(width));
+       }},
+      {"fake_quantize", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 4); }},
+      {"add", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 1); }},
+      {"moe.combine",
+       [](const Operands& o, const nlohmann::json&) { return Cost{.flops = 2 * o.size(Size::kM) * o.dim(0, 1)}; }},
+      {"moe.route",
+       [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, kExpFlops + 4); }},
+      {"mla.append",
+       [](const Operands& o, const nlohmann::json&) { return Cost{.cache_bytes = o.size(Size::kT) * o.record_bytes(5)}; }},
+      {"dsa.append",
+       [](const Operands& o, const nlohmann::json&) { return Cost{.cache_bytes = o.size(Size::kT) * o.record_bytes(4)}; }},
+      {"mla.attend_latent",
+       [](const Operands& o, const nlohmann::json&) {
+         const double seen = o.has(2) ? std::min(o.dim(2, 1), o.size(Size::kC)) : o.size(Size::kC);
+         const double rows = o.size(Size::kT), heads = o.dim(0, 1), latent = o.dim(0, 2), rope = o.dim(1, 2);
+         return Cost{.flops = rows * seen * heads * (2 * (latent + rope) + kExpFlops + 2 * latent),
+                     .cache_bytes = rows * seen * o.record_bytes(6)};
+       }},
+      {"dsa.logits", [](const Operands& o, const nlohmann::json&) { return IndexScores(o, 5); }},
+      {"dsa.logits_select", [](const Operands& o, const nlohmann::json&) { return IndexScores(o, 5); }},
+      {"dsa.select",
+       [](const Operands& o, const nlohmann::json&) { return Cost{.flops = o.size(Size::kT) * o.size(Size::kC)}; }},
+  };
+  return *models;
+}
+
+}  // namespace
+
+Cost& Cost::operator+=(const Cost& o) {
+  flops += o.flops;
+  weight_bytes += o.weight_bytes;
+  cache_bytes += o.cache_bytes;
+  activation_bytes += o.activation_bytes;
+  return *this;
+}
+
+bool RunsAt(const Launch& launch, int64_t context) {
+  switch (launch.condition.when) {
+    case Condition::When::kAlways: return true;
+    case Condition::When::kContextAbove: return context > launch.condition.context;
+    case Condition::When::kContextAtMost: return context <= launch.condition.context;
+  }
+  return true;
+}
+
+absl::StatusOr<Cost> CostOf(const Program& program, const Launch& launch, const Sizes& sizes) {
+  const nlohmann::json attributes = nlohmann::json::parse(launch.attributes, nullptr, /*allow_exceptions=*/false);
+  if (!attributes.is_object()) {
+    return absl::InvalidArgumentError(absl::StrCat(launch.location, ": attributes of ", launch.op, " are no JSON object"));
+  }
+  const Operands operands(program, launch, sizes);
+  Cost cost;
+  if (const auto it = Models().find(launch.op); it != Models().end()) cost = it->second(operands, attributes);
+  cost.activation_bytes = operands.activation_bytes();
+  return cost;
+}
+
+absl::StatusOr<Cost> CostOfStep(const Program& program, const Entry& entry, const Sizes& sizes) {
+  Cost total;
+  for (const Repeat& repeat : entry.body) {
+    for (const Launch& launch : repeat.launches) {
+      if (!RunsAt(launch, sizes[static_cast<int>(Size::kC)])) continue;
+      MODELC_ASSIGN_OR_RETURN(const Cost cost, CostOf(program, launch, sizes));
+      total += cost * static_cast<double>(repeat.count);
+    }
+  }
+  return total;
+}
+
+}  // namespace modelc

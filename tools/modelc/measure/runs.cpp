@@ -1,0 +1,101 @@
+#include "tools/modelc/measure/runs.h"
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+
+#include "core/support/status.h"
+
+namespace modelc {
+namespace {
+
+constexpr int64_t kPageTokens = 64;
+
+int64_t PagesFor(int64_t tokens) { return std::max<int64_t>(1, (tokens + kPageTokens - 1) / kPageTokens); }
+
+// `count` sequences' page tables: one after another through the cache.
+std::vector<int32_t> PageTable(int64_t first_sequence, int64_t count, int64_t pages_each) {
+  std::vector<int32_t> pages(count * pages_each);
+  std::iota(pages.begin(), pages.end(), static_cast<int32_t>(first_sequence * pages_each));
+  return pages;
+}
+
+}  // namespace
+
+double Timing::median() const {
+  std::vector<double> sorted = seconds;
+  std::sort(sorted.begin(), sorted.end());
+  const size_t n = sorted.size();
+  return n == 0 ? 0 : n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+double Timing::min() const { return seconds.empty() ? 0 : *std::min_element(seconds.begin(), seconds.end()); }
+double Timing::max() const { return seconds.empty() ? 0 : *std::max_element(seconds.begin(), seconds.end()); }
+
+Runs::Runs(Executor& executor)
+    : executor_(executor), chunk_(std::max<int64_t>(1, executor.program().limits[static_cast<int>(Size::kT)])) {}
+
+int64_t Runs::PrefillPages(int64_t tokens) { return PagesFor(tokens); }
+int64_t Runs::DecodePages(int64_t depth, int64_t batch) { return batch * PagesFor(depth + kDecodeSteps); }
+
+std::vector<int32_t> Runs::RandomIds(int64_t count) {
+  const int64_t vocab = executor_.program().Parameter("vocab_size").value_or(1);
+  std::uniform_int_distribution<int32_t> id(0, static_cast<int32_t>(vocab - 1));
+  std::vector<int32_t> ids(count);
+  for (int32_t& i : ids) i = id(random_);
+  return ids;
+}
+
+absl::Status Runs::FillSequence(int64_t sequence, int64_t tokens, int64_t pages_each, bool want_last) {
+  const std::vector<int32_t> pages = PageTable(sequence, 1, pages_each);
+  for (int64_t first = 0; first < tokens; first += chunk_) {
+    const int64_t count = std::min(chunk_, tokens - first);
+    const std::vector<int32_t> ids = RandomIds(count), seq(count, 0);
+    std::vector<int32_t> pos(count);
+    std::iota(pos.begin(), pos.end(), static_cast<int32_t>(first));
+    const int32_t last = static_cast<int32_t>(count - 1);
+    const bool want = want_last && first + count == tokens;
+    MODELC_RETURN_IF_ERROR(
+        executor_.Run("step", {ids, pos, seq, pages, 1, absl::MakeConstSpan(&last, want ? 1 : 0), {}}).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Runs::DecodeSteps(int64_t depth, int64_t batch, int64_t pages_each) {
+  const std::vector<int32_t> pages = PageTable(0, batch, pages_each);
+  std::vector<int32_t> rows(batch);
+  std::iota(rows.begin(), rows.end(), 0);
+  for (int64_t step = 0; step < kDecodeSteps; ++step) {
+    const std::vector<int32_t> ids = RandomIds(batch), pos(batch, static_cast<int32_t>(depth + step));
+    MODELC_RETURN_IF_ERROR(executor_.Run("step", {ids, pos, rows, pages, batch, rows, {}}).status());
+  }
+  return absl::OkStatus();
+}
+
+template <typename Part>
+absl::StatusOr<TimedRun> Runs::Time(int repeat, Part&& part) {
+  TimedRun run;
+  MODELC_RETURN_IF_ERROR(part());  // pages weights in, sizes scratch memory
+  for (int i = 0; i < repeat; ++i) {
+    MODELC_RETURN_IF_ERROR(executor_.ReadCounters().status());  // starts them anew
+    const auto start = std::chrono::steady_clock::now();
+    MODELC_RETURN_IF_ERROR(part());
+    run.timing.seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    MODELC_ASSIGN_OR_RETURN(run.read, executor_.ReadCounters());
+  }
+  return run;
+}
+
+absl::StatusOr<TimedRun> Runs::Prefill(int64_t tokens, int repeat) {
+  return Time(repeat, [&] { return FillSequence(0, tokens, PrefillPages(tokens), /*want_last=*/true); });
+}
+
+absl::StatusOr<TimedRun> Runs::Decode(int64_t depth, int64_t batch, int repeat) {
+  const int64_t pages_each = DecodePages(depth, 1);
+  for (int64_t sequence = 0; sequence < batch; ++sequence) {
+    MODELC_RETURN_IF_ERROR(FillSequence(sequence, depth, pages_each, /*want_last=*/false));
+  }
+  // Every repetition writes the same positions again, so the depth stays.
+  return Time(repeat, [&] { return DecodeSteps(depth, batch, pages_each); });
+}
+
+}  // namespace modelc

@@ -1,0 +1,57 @@
+// Timed runs of a model on made-up tokens: prefill of a prompt, decoding at a depth.
+#ifndef MODELC_TOOLS_MODELC_MEASURE_RUNS_H_
+#define MODELC_TOOLS_MODELC_MEASURE_RUNS_H_
+
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/runtime/executor/executor.h"
+
+namespace modelc {
+
+// Repeated timings of one thing.
+struct Timing {
+  std::vector<double> seconds;
+  double median() const;
+  double min() const;
+  double max() const;
+};
+
+struct TimedRun {
+  Timing timing;
+  Device::Counters read;  // bytes of one run of the timed part
+};
+
+constexpr int64_t kDecodeSteps = 16;  // timed together
+
+// Sequences of random tokens on pages of their own. Runs the executor directly: no scheduler, no sampler.
+class Runs {
+ public:
+  explicit Runs(Executor& executor);
+
+  // Pages that the two below need in each cache.
+  static int64_t PrefillPages(int64_t tokens);
+  static int64_t DecodePages(int64_t depth, int64_t batch);
+
+  // `tokens` of one sequence in chunks of the program's rows, logits for the last: the time to a first token.
+  absl::StatusOr<TimedRun> Prefill(int64_t tokens, int repeat);
+  // kDecodeSteps steps of one token for each of `batch` sequences that already have `depth` tokens.
+  absl::StatusOr<TimedRun> Decode(int64_t depth, int64_t batch, int repeat);
+
+ private:
+  absl::Status FillSequence(int64_t sequence, int64_t tokens, int64_t pages_each, bool want_last);
+  absl::Status DecodeSteps(int64_t depth, int64_t batch, int64_t pages_each);
+  std::vector<int32_t> RandomIds(int64_t count);
+  template <typename Part>
+  absl::StatusOr<TimedRun> Time(int repeat, Part&& part);
+
+  Executor& executor_;
+  const int64_t chunk_;
+  std::mt19937 random_{1};
+};
+
+}  // namespace modelc
+
+#endif  // MODELC_TOOLS_MODELC_MEASURE_RUNS_H_
