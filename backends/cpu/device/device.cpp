@@ -3,10 +3,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+#include <optional>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "plugins/sdk/tensor.h"
 
 namespace {
 
@@ -33,49 +36,32 @@ namespace {
 
 constexpr uint64_t kHugePage = 2 << 20;
 
-uint64_t ElementBytes(uint32_t dtype) {
-  switch (dtype) {
-    case MODELC_F32:
-    case MODELC_I32: return 4;
-    case MODELC_BF16: return 2;
-    default: return 1;
-  }
-}
-
-// offset + bytes of `buffer` are there.
 absl::Status CheckExtent(const modelc_buffer& buffer, uint64_t offset, uint64_t bytes) {
-  if (offset > buffer.bytes || bytes > buffer.bytes - offset)
-    return absl::InvalidArgumentError(
-        absl::StrCat("needs bytes ", offset, " to ", offset + bytes, " of a buffer of ", buffer.bytes));
-  return absl::OkStatus();
+  if (sdk::InRange(offset, bytes, buffer.bytes)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("needs bytes ", offset, " to ", offset + bytes, " of a buffer of ", buffer.bytes));
 }
 
 // Looks a tensor's buffers up.
 absl::StatusOr<Tensor> Resolve(const modelc_tensor& t) {
   Tensor out;
   if (t.buffer == nullptr) return out;
-  if (t.dtype > MODELC_U8) return absl::InvalidArgumentError(absl::StrCat("unknown dtype ", t.dtype));
-  if (t.rank > 4) return absl::InvalidArgumentError(absl::StrCat("rank ", t.rank, "; at most 4"));
+  const std::optional<uint64_t> bytes = sdk::TensorBytes(t);
+  if (!bytes)
+    return absl::InvalidArgumentError(
+        absl::StrCat("dtype ", t.dtype, ", rank ", t.rank, " or its shape is none a buffer can hold"));
   out.dtype = static_cast<modelc_dtype>(t.dtype);
   out.rank = static_cast<int>(t.rank);
-  uint64_t elements = 1;
-  for (int d = 0; d < out.rank; ++d) {
-    if (t.shape[d] < 0) return absl::InvalidArgumentError(absl::StrCat("dimension ", d, " is ", t.shape[d]));
-    if (__builtin_mul_overflow(elements, static_cast<uint64_t>(t.shape[d]), &elements) || elements >> 48)
-      return absl::InvalidArgumentError("has more elements than memory can hold");
-    out.shape[d] = t.shape[d];
-  }
-  if (absl::Status s = CheckExtent(*t.buffer, t.offset, elements * ElementBytes(t.dtype)); !s.ok()) return s;
-  if (t.offset % ElementBytes(t.dtype) != 0)
+  std::copy_n(t.shape, out.rank, out.shape);
+  if (absl::Status s = CheckExtent(*t.buffer, t.offset, *bytes); !s.ok()) return s;
+  if (t.offset % sdk::ElementBytes(t.dtype) != 0)
     return absl::InvalidArgumentError(absl::StrCat("offset ", t.offset, " splits an element"));
   out.data = t.buffer->data + t.offset;
   if (t.scale != nullptr) {
     if (out.dtype != MODELC_F8E4M3 || out.rank < 2)
       return absl::InvalidArgumentError("has block scales; only f8e4m3 matrices do");
-    const uint64_t blocks = out.elements() == 0 ? 0
-                                                : elements / (out.shape[out.rank - 1] * out.shape[out.rank - 2]) *
-                                                      ((out.shape[out.rank - 1] + 127) / 128) *
-                                                      ((out.shape[out.rank - 2] + 127) / 128);
+    uint64_t blocks = 1;  // 128 x 128 in the last two dimensions
+    for (int d = 0; d < out.rank; ++d) blocks *= d < out.rank - 2 ? out.shape[d] : (out.shape[d] + 127) / 128;
     if (absl::Status s = CheckExtent(*t.scale, t.scale_offset, blocks * sizeof(float)); !s.ok())
       return absl::InvalidArgumentError(absl::StrCat("scales: ", std::string(s.message())));
     if (t.scale_offset % sizeof(float) != 0)

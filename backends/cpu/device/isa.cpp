@@ -1,12 +1,10 @@
+#include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "backends/cpu/kernels/kernel.h"
 
 namespace modelc::cpu {
 namespace {
-
-constexpr Isa kAll[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
 
 Isa Detect() {
 #if defined(__x86_64__)
@@ -34,12 +32,17 @@ const char* Name(Isa isa) {
   return "?";
 }
 
+std::optional<Isa> ParseIsa(std::string_view name) {
+  for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16})
+    if (name == Name(isa)) return isa;
+  return std::nullopt;
+}
+
 Isa HostIsa() {
   static const Isa detected = Detect();
-  if (const char* wanted = std::getenv("MODELC_CPU_ISA"))
-    for (Isa isa : kAll)
-      if (isa < detected && std::strcmp(wanted, Name(isa)) == 0) return isa;
-  return detected;
+  const char* name = std::getenv("MODELC_CPU_ISA");
+  const std::optional<Isa> wanted = name ? ParseIsa(name) : std::nullopt;
+  return wanted ? std::min(*wanted, detected) : detected;
 }
 
 }  // namespace modelc::cpu

@@ -1,9 +1,12 @@
 // The plugin's one exported symbol and the C functions behind it.
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/device/device.h"
 #include "plugins/sdk/plugin.h"
+#include "plugins/sdk/tensor.h"
 
 namespace modelc::cpu {
 namespace {
@@ -23,7 +26,7 @@ modelc_error* Give(absl::StatusOr<std::unique_ptr<T>> result, T** out) {
 }
 
 modelc_error* CheckExtent(const modelc_buffer* buffer, uint64_t offset, uint64_t bytes, const char* what) {
-  if (offset <= buffer->bytes && bytes <= buffer->bytes - offset) return nullptr;
+  if (sdk::InRange(offset, bytes, buffer->bytes)) return nullptr;
   return sdk::Error(MODELC_INVALID_ARGUMENT, absl::StrCat(what, " bytes ", offset, " to ", offset + bytes,
                                                           " of a buffer of ", buffer->bytes));
 }
@@ -39,6 +42,9 @@ modelc_error* DeviceOpen(uint32_t ordinal, const modelc_device_options* options,
   if (options && MODELC_KNOWS(modelc_device_options, options, threads)) threads = options->threads;
   if (threads > kMaxThreads)
     return sdk::Error(MODELC_INVALID_ARGUMENT, absl::StrCat(threads, " threads; at most ", kMaxThreads));
+  if (const char* isa = std::getenv("MODELC_CPU_ISA"); isa && !ParseIsa(isa))
+    return sdk::Error(MODELC_INVALID_ARGUMENT, absl::StrCat("MODELC_CPU_ISA is '", isa, "'; wanted portable, avx2, ",
+                                                            "avx512 or avx512_bf16"));
   *out = new modelc_device(static_cast<int>(threads ? threads : AvailableCpus()));
   return nullptr;
 }

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -103,6 +105,7 @@ absl::Span<const KernelEntry> IndexerKernels();    // dsa.append, dsa.logits, ds
 enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Bf16 };
 Isa HostIsa();
 const char* Name(Isa);
+std::optional<Isa> ParseIsa(std::string_view name);
 
 }  // namespace modelc::cpu
 

@@ -1,6 +1,7 @@
 // The plugin as a host sees it: through the C ABI alone.
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <set>
 #include <string>
@@ -222,6 +223,15 @@ TEST_F(PluginTest, RefusesImpossibleAllocationsDevicesAndThreads) {
   EXPECT_EQ(Take(api_.device_open(7, nullptr, &d)).code, MODELC_NOT_FOUND);
   const modelc_device_options many = {sizeof(many), 1u << 30};
   EXPECT_EQ(Take(api_.device_open(0, &many, &d)).code, MODELC_INVALID_ARGUMENT);
+}
+
+TEST_F(PluginTest, RefusesAnUnknownInstructionSet) {
+  modelc_device* d = nullptr;
+  setenv("MODELC_CPU_ISA", "mmx", 1);
+  const Outcome o = Take(api_.device_open(0, nullptr, &d));
+  unsetenv("MODELC_CPU_ISA");
+  EXPECT_EQ(o.code, MODELC_INVALID_ARGUMENT);
+  EXPECT_THAT(o.message, HasSubstr("'mmx'; wanted portable"));
 }
 
 TEST_F(PluginTest, CountersAddUpAndStartAgain) {
