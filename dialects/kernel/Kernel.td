@@ -21,11 +21,12 @@ class Kernel_Op<string mnemonic, list<Trait> traits = []> : Op<Kernel_Dialect, m
 def Kernel_ProgramOp : Kernel_Op<"program", [IsolatedFromAbove, NoTerminator, SingleBlock, SymbolTable, Symbol]> {
   let summary = "A compiled model";
   let description = [{`parameters` are the model's resolved numbers, `limits` the largest step the arena is planned for (T N S P C M). `arena`
-    is its size in bytes, `live` the most bytes needed at one launch, which no plan can go below.}];
+    is its size in bytes, `live` the most bytes needed at one launch, which no plan can go below. (C1) six limits}];
   let arguments = (ins SymbolNameAttr:$sym_name, DictionaryAttr:$parameters, DenseI64ArrayAttr:$limits,
                        OptionalAttr<I64Attr>:$arena_bytes, OptionalAttr<I64Attr>:$live_bytes);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name `limits` $limits (`arena` $arena_bytes^)? (`live` $live_bytes^)? `parameters` $parameters attr-dict-with-keyword $body";
+  let hasVerifier = 1;
 }
 
 def Kernel_BufferOp : Kernel_Op<"buffer", [Symbol, HasParent<"ProgramOp">]> {
@@ -90,7 +91,7 @@ def Kernel_LaunchOp : Kernel_Op<"launch", [HasParent<"RepeatOp">]> {
 
         kernel.launch "linear" kernel "linear" [@b0, @w3, @b1] results 1 static {act = "none"}
 
-    (C1) operands are symbols of the program, step inputs or unit
+    (C1) operands are symbols of the program, step inputs or unit   (C2) no more taps than results
   }];
   let arguments = (ins StrAttr:$op, StrAttr:$kernel, ArrayAttr:$tensors, DictionaryAttr:$statics, I64Attr:$results,
                        OptionalAttr<I64Attr>:$above, OptionalAttr<I64Attr>:$at_most, OptionalAttr<StrArrayAttr>:$tap);

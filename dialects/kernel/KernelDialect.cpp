@@ -62,6 +62,12 @@ std::optional<Input> kernel::parseInput(StringRef name) {
   return std::nullopt;
 }
 
+LogicalResult ProgramOp::verify() {
+  if (getLimits().size() != kNumSizes)
+    return emitOpError("(C1) has ") << getLimits().size() << " limits; want one each for T N S P C M";
+  return success();
+}
+
 LogicalResult BufferOp::verify() {
   for (Attribute dim : getDims())
     if (failed(parseDim(dim)))
@@ -99,5 +105,7 @@ LogicalResult LaunchOp::verify() {
   }
   if (int64_t(getResults()) < 0 || uint64_t(getResults()) > getTensors().size())
     return emitOpError("has ") << getTensors().size() << " tensors and " << getResults() << " results";
+  if (getTap() && getTap()->size() > uint64_t(getResults()))
+    return emitOpError("(C2) taps ") << getTap()->size() << " of " << getResults() << " results";
   return success();
 }

@@ -1,5 +1,6 @@
 //===- LMDialect.cpp - registration and generated definitions -------------===//
 #include "dialects/lm/LM.h"
+#include "dialects/lm/Syntax.h"
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"

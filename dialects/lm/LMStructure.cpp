@@ -1,5 +1,6 @@
 //===- LMStructure.cpp - text and checks of models, blocks, layers --------===//
 #include "dialects/lm/LM.h"
+#include "dialects/lm/Syntax.h"
 
 #include "mlir/IR/Builders.h"
 
@@ -36,28 +37,23 @@ void printValues(OpAsmPrinter &printer, OperandRange values) {
     printer << " : " << values.getTypes();
 }
 
-// A number or the name of a parameter. Numbers do not take what follows a colon for their type.
-ParseResult parseSize(OpAsmParser &parser, Attribute &size) {
+} // namespace
+
+ParseResult modelc::lm::parseSize(OpAsmParser &parser, Attribute &size) {
   SMLoc loc = parser.getCurrentLocation();
   int64_t whole;
-  OptionalParseResult isWhole = parser.parseOptionalInteger(whole);
-  if (isWhole.has_value()) {
+  if (OptionalParseResult isWhole = parser.parseOptionalInteger(whole); isWhole.has_value()) {
     size = parser.getBuilder().getI64IntegerAttr(whole);
     return *isWhole;
   }
-  StringAttr name;
-  if (succeeded(parser.parseOptionalSymbolName(name))) {
-    size = FlatSymbolRefAttr::get(name);
+  if (parser.parseAttribute(size))
+    return failure();
+  if (isa<FloatAttr, FlatSymbolRefAttr>(size))
     return success();
-  }
-  double number;
-  if (failed(parser.parseFloat(number)))
-    return parser.emitError(loc, "expected a number or a parameter such as @hidden_size");
-  size = parser.getBuilder().getF64FloatAttr(number);
-  return success();
+  return parser.emitError(loc, "expected a number or a parameter such as @hidden_size");
 }
 
-} // namespace
+void modelc::lm::printSize(OpAsmPrinter &printer, Operation *, Attribute size) { printer.printAttributeWithoutType(size); }
 
 ParseResult ParamOp::parse(OpAsmParser &parser, OperationState &result) {
   StringAttr name;

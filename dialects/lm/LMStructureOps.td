@@ -53,7 +53,7 @@ def LM_RopeTableOp : LM_Op<"rope_table", [Symbol, HasParent<"ModelOp">]> {
     (C1) five YaRN numbers   (C2) dim is even and positive
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, LM_Size:$dim, LM_Size:$theta, LM_Sizes:$yarn);
-  let assemblyFormat = "$sym_name `dim` $dim `theta` $theta `yarn` $yarn attr-dict";
+  let assemblyFormat = "$sym_name `dim` custom<Size>($dim) `theta` custom<Size>($theta) `yarn` $yarn attr-dict";
   let hasVerifier = 1;
 }
 
@@ -114,7 +114,7 @@ def LM_EntryOp : LM_Op<"entry", [Symbol, HasParent<"ModelOp">, SingleBlock]> {
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, OptionalAttr<LM_Size>:$when);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = "$sym_name (`when` $when^)? attr-dict-with-keyword $body";
+  let assemblyFormat = "$sym_name (`when` custom<Size>($when)^)? attr-dict-with-keyword $body";
 }
 
 def LM_ReturnOp : LM_Op<"return", [Terminator, HasParent<"EntryOp">]> {
@@ -130,7 +130,7 @@ def LM_InputOp : LM_Op<"input", [Pure]> {
   let description = [{(C1) the kind is ids or hidden (C2) hidden has a width}];
   let arguments = (ins StrAttr:$kind, OptionalAttr<LM_Size>:$width);
   let results = (outs LM_Rows:$out);
-  let assemblyFormat = "$kind (`width` $width^)? attr-dict custom<RowTypes>(type($out))";
+  let assemblyFormat = "$kind (`width` custom<Size>($width)^)? attr-dict custom<RowTypes>(type($out))";
   let hasVerifier = 1;
 }
 

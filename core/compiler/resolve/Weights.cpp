@@ -5,6 +5,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -22,7 +23,14 @@ int64_t widthOf(Value value) {
 
 std::string nameOf(Attribute attr) { return cast<StringAttr>(attr).getValue().str(); }
 
-// The closest name there is, for the message: cheap first filter, then edit distance.
+std::string withoutDigits(StringRef name) {
+  std::string out;
+  llvm::copy_if(name, std::back_inserter(out), [](char c) { return !llvm::isDigit(c); });
+  return out;
+}
+
+// The closest name there is, for the message: cheap first filter, then edit distance. The same tensor of another layer or
+// expert is no help.
 std::string nearest(const TensorIndex &index, const std::string &name) {
   StringRef wanted(name);
   unsigned best = 40;
@@ -31,7 +39,7 @@ std::string nearest(const TensorIndex &index, const std::string &name) {
     if (candidate.size() + best < name.size() || name.size() + best < candidate.size())
       continue;
     unsigned distance = wanted.edit_distance(candidate, true, best);
-    if (distance < best) {
+    if (distance < best && withoutDigits(candidate) != withoutDigits(name)) {
       best = distance;
       found = candidate;
     }

@@ -24,7 +24,7 @@ std::string dtypeName(Type type) {
 
 // A static dimension, counted from the last; nothing for one that is not there or dynamic.
 std::optional<WhereValue> dimension(Type type, int fromLast) {
-  auto tensor = dyn_cast<RankedTensorType>(type);
+  auto tensor = dyn_cast_or_null<RankedTensorType>(type);
   if (!tensor || tensor.getRank() <= fromLast || tensor.isDynamicDim(tensor.getRank() - 1 - fromLast))
     return std::nullopt;
   return tensor.getDimSize(tensor.getRank() - 1 - fromLast);
@@ -35,13 +35,14 @@ std::optional<WhereValue> letter(Operation *op, char name, WeightAttr weight) {
   auto operand = [&](unsigned i, int fromLast) {
     return i < op->getNumOperands() ? dimension(op->getOperand(i).getType(), fromLast) : std::nullopt;
   };
+  const RankedTensorType matrix = weight && weight.getType().getRank() > 1 ? weight.getType() : RankedTensorType();
   switch (name) {
-  case 'K': return weight ? dimension(weight.getType(), 0) : std::nullopt;
+  case 'K': return dimension(matrix, 0);
   case 'N':
   case 'F':
-  case 'V': return weight ? dimension(weight.getType(), 1) : std::nullopt;
-  case 'L': return weight ? dimension(weight.getType(), 0) : operand(0, 0);
-  case 'E': return weight ? dimension(weight.getType(), weight.getType().getRank() - 1) : std::nullopt;
+  case 'V': return dimension(matrix, 1);
+  case 'L': return matrix ? dimension(matrix, 0) : operand(0, 0);
+  case 'E': return isa<MoERouteOp>(op) ? operand(0, 0) : dimension(matrix, 2);
   case 'D':
   case 'H': return operand(0, 0);
   case 'h':

@@ -1,0 +1,64 @@
+// RUN: modelc opt %s --until lm-resolve --config %inputs/small.json --split-input-file --verify-diagnostics
+
+// expected-error @below {{config has layers = 3, this model file describes 4; use a model file for that architecture}}
+lm.model @expects expects {layers = 4} {
+}
+
+// -----
+
+lm.model @missing_key {
+  lm.param @hidden_size = 1
+  // expected-error @below {{config key 'vocab_size' is missing; add it to config.json}}
+  lm.param @vocab_size = 10
+}
+
+// -----
+
+lm.model @undefined {
+  lm.param @hidden_size = 1
+  // expected-error @below {{uses @depth, which is not defined above it}}
+  lm.param @area = @hidden_size * @depth
+}
+
+// -----
+
+lm.model @undefined_size {
+  lm.entry @step {
+    // expected-error @below {{uses parameter @width, which the model does not define}}
+    %x = lm.input "hidden" width @width
+    lm.return ["hidden"] %x
+  }
+}
+
+// -----
+
+lm.model @recursion {
+  lm.block @a(%x) at "" {
+    // expected-error @below {{is one of more than 10000 calls; does a block call itself?}}
+    %y = lm.call @a(%x)
+    lm.yield %y
+  }
+  lm.entry @step {
+    %x = lm.input "hidden" width 4
+    %y = lm.call @a(%x)
+    lm.return ["hidden"] %y
+  }
+}
+
+// -----
+
+lm.model @wrong_shapes {
+  lm.entry @step {
+    %x = lm.input "hidden" width 4
+    %y = lm.input "hidden" width 5
+    // expected-error @below {{(C1) operands are 'tensor<?x4xf32>' and 'tensor<?x5xf32>'}}
+    %z = lm.add %x, %y
+    lm.return ["hidden"] %z
+  }
+}
+
+// -----
+
+// expected-error @below {{the file holds 0 lm.model ops; want one}}
+module {
+}

@@ -1,0 +1,23 @@
+// RUN: modelc opt %s --pass-pipeline='builtin.module(lm-select-kernels{manifest=%inputs/choice.json})' --split-input-file --verify-diagnostics
+
+lm.model @none attributes {parameters = {}} {
+  lm.entry @step {
+    %x = lm.input "hidden" width 8 as tensor<?x8xf32>
+    // expected-error @below {{has no kernel on backend 'cpu'; kernel 'norm16' wants K >= 0 or D == 16; write one for op 'rms_norm' (plugins/abi/ops.md)}}
+    %y = lm.rms_norm %x <"n", "", tensor<8xf32>> eps 1.0e-6 as (tensor<?x8xf32>) -> tensor<?x8xf32>
+    // expected-error @below {{has no kernel on backend 'cpu'; its manifest lists none for this op; write one for op 'add' (plugins/abi/ops.md)}}
+    %z = lm.add %y, %y as (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    lm.return ["hidden"] %z : tensor<?x8xf32>
+  }
+}
+
+// -----
+
+lm.model @composite attributes {parameters = {}} {
+  lm.entry @step {
+    %x = lm.input "hidden" width 8 as tensor<?x8xf32>
+    // expected-error @below {{is a composite; run lm-absorb-mla and lm-plan first}}
+    %y = lm.ffn %x inner 4 as (tensor<?x8xf32>) -> tensor<?x8xf32>
+    lm.return ["hidden"] %y : tensor<?x8xf32>
+  }
+}
