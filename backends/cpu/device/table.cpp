@@ -5,10 +5,7 @@ namespace {
 
 using Family = absl::Span<const KernelEntry> (*)();
 constexpr Family kFamilies[] = {
-    RowKernels, MoEKernels, AttentionKernels, IndexerKernels,
-#ifdef MODELC_CPU_MATMUL
-    LinearKernels, GroupedKernels,
-#endif
+    LinearKernels, GroupedKernels, RowKernels, MoEKernels, AttentionKernels, IndexerKernels,
 };
 
 }  // namespace

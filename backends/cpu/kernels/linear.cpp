@@ -1,0 +1,166 @@
+// linear and linear_silu_mul.
+#include "backends/cpu/kernels/linear.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "backends/cpu/simd/simd.h"
+
+namespace modelc::cpu {
+namespace {
+
+constexpr int64_t kBlock = 128;  // rows and columns that share a scale
+
+int64_t Blocks(int64_t n) { return (n + kBlock - 1) / kBlock; }
+
+int64_t ElementBytes(modelc_dtype dtype) { return dtype == MODELC_F8E4M3 ? 1 : dtype == MODELC_BF16 ? 2 : 4; }
+
+int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// linear with one weight, linear_silu_mul with two.
+class Linear final : public Kernel {
+ public:
+  Linear(bool silu_mul, bool quantize) : silu_mul_(silu_mul), quantize_(quantize) {}
+
+  absl::Status Check(absl::Span<const Tensor> t) const override {
+    if (!silu_mul_) {
+      MODELC_CPU_RETURN_IF_ERROR(
+          Match({{"x", {MODELC_F32}, "TK"}, {"W", kWeightDtypes, "NK"}, {"out", {MODELC_F32}, "TN"}}, t).status());
+      return CheckWeight("W", t[1]);
+    }
+    MODELC_CPU_RETURN_IF_ERROR(Match({{"x", {MODELC_F32}, "TK"},
+                                      {"Wg", kWeightDtypes, "FK"},
+                                      {"Wu", kWeightDtypes, "FK"},
+                                      {"out", {MODELC_F32}, "TF"}},
+                                     t)
+                                   .status());
+    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("Wg", t[1]));
+    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("Wu", t[2]));
+    return CheckSameDtype(t[1], t[2]);
+  }
+
+  void Run(absl::Span<const Tensor> t, Worker& worker) const override {
+    const Tensor &x = t[0], &w = t[1], &out = t.back();
+    const int64_t rows = w.shape[0];
+    const InputRows input = PackRows(ukernels_, x.as<float>(), x.shape[0], x.shape[1], w.dtype, quantize_, worker);
+    const TileRunner tiles(ukernels_, worker);
+    const int64_t size = TileRows(rows, worker);
+    for (int64_t n = worker.Next() * size; n < rows; n = worker.Next() * size) {
+      const int64_t count = std::min(size, rows - n);
+      const WeightRows gate = RowsOf(w, 0, n, count), up = silu_mul_ ? RowsOf(t[2], 0, n, count) : WeightRows{};
+      tiles.Run(gate, silu_mul_ ? &up : nullptr, input, {out.as<float>() + n, rows});
+    }
+  }
+
+  Traffic Reads(absl::Span<const Tensor> t) const override {
+    return {WeightBytes(t[1], t[1].shape[0]) * (silu_mul_ ? 2 : 1), 0};
+  }
+
+ private:
+  const MatmulUkernels& ukernels_ = HostMatmul();
+  const bool silu_mul_, quantize_;
+};
+
+template <bool silu_mul>
+absl::StatusOr<std::unique_ptr<Kernel>> MakeLinear(const nlohmann::json& attributes) {
+  bool quantize;
+  MODELC_CPU_RETURN_IF_ERROR(ReadAct(attributes, &quantize));
+  return std::make_unique<Linear>(silu_mul, quantize);
+}
+
+constexpr KernelEntry kEntries[] = {
+    {"linear", "linear", "", 0, MakeLinear<false>},
+    {"linear_silu_mul", "linear_silu_mul", "", 0, MakeLinear<true>},
+    {"head_linear", "head_linear", "", 0, MakeHeadLinear},
+};
+
+}  // namespace
+
+absl::Span<const KernelEntry> LinearKernels() { return kEntries; }
+
+const MatmulUkernels& HostMatmul() {
+#if defined(__x86_64__)
+  if (HostIsa() >= Isa::kAvx512) return kMatmulAvx512;
+  if (HostIsa() >= Isa::kAvx2) return kMatmulAvx2;
+#endif
+  return kMatmulPortable;
+}
+
+absl::Status ReadAct(const nlohmann::json& attributes, bool* quantize) {
+  Attributes a(attributes);
+  int act = 0;
+  a.Choice("act", {"none", "e4m3_1x128_pow2"}, &act);
+  *quantize = act == 1;
+  return a.Finish();
+}
+
+absl::Status CheckWeight(const char* name, const Tensor& w) {
+  if (w.elements() == 0) return absl::InvalidArgumentError(absl::StrCat("tensor '", name, "' has no elements"));
+  if (w.dtype == MODELC_F8E4M3 && w.scale == nullptr)
+    return absl::InvalidArgumentError(absl::StrCat("tensor '", name, "' is f8e4m3 and has no block scales"));
+  return absl::OkStatus();
+}
+
+absl::Status CheckSameDtype(const Tensor& gate, const Tensor& up) {
+  if (gate.dtype == up.dtype) return absl::OkStatus();
+  return absl::InvalidArgumentError("tensors 'Wg' and 'Wu' differ in dtype");
+}
+
+uint64_t WeightBytes(const Tensor& w, int64_t rows) {
+  const int64_t k = w.last(), scales = w.dtype == MODELC_F8E4M3 ? Blocks(rows) * Blocks(k) * sizeof(float) : 0;
+  return rows * k * ElementBytes(w.dtype) + scales;
+}
+
+WeightRows RowsOf(const Tensor& w, int64_t matrix, int64_t first, int64_t count) {
+  const int64_t rows = w.shape[w.rank - 2], k = w.last();
+  return {.data = w.data + (matrix * rows + first) * k * ElementBytes(w.dtype),
+          .dtype = w.dtype,
+          .count = count,
+          .k = k,
+          .scale = w.scale ? w.scale + matrix * Blocks(rows) * Blocks(k) : nullptr,
+          .first = first};
+}
+
+InputRows PackRows(const MatmulUkernels& ukernels, const float* x, int64_t rows, int64_t k, modelc_dtype dtype,
+                   bool quantize, Worker& worker) {
+  const int64_t stride = ukernels.packed(k);
+  float* packed = reinterpret_cast<float*>(worker.Shared(rows * stride * sizeof(float)));
+  float* rounded = quantize ? reinterpret_cast<float*>(worker.Scratch(k * sizeof(float))) : nullptr;
+  const auto [begin, end] = worker.Share(rows);
+  for (int64_t t = begin; t < end; ++t) {
+    const float* row = x + t * k;
+    if (quantize) {
+      SimdFor(HostIsa()).fake_quantize(row, k, rounded);
+      row = rounded;
+    }
+    ukernels.pack(dtype, row, k, packed + t * stride);
+  }
+  worker.Barrier();
+  return {.data = packed, .stride = stride, .count = rows};
+}
+
+TileRunner::TileRunner(const MatmulUkernels& ukernels, Worker& worker)
+    : ukernels_(ukernels),
+      scratch_(worker.Scratch(ukernels.scratch + MatmulUkernels::kMaxInputs * MatmulUkernels::kMaxWeights * sizeof(float))),
+      up_(reinterpret_cast<float*>(scratch_ + ukernels.scratch)) {}
+
+void TileRunner::Run(const WeightRows& w, const WeightRows* up, InputRows x, OutputRows out) const {
+  for (int64_t t = 0, count = x.count; t < count; t += MatmulUkernels::kMaxInputs) {
+    x.count = std::min(count - t, MatmulUkernels::kMaxInputs);
+    ukernels_.dot(w, x, out, scratch_);
+    if (up != nullptr) {
+      ukernels_.dot(*up, x, {up_, w.count}, scratch_);
+      for (int64_t i = 0; i < x.count; ++i) ukernels_.silu_mul(out.data + i * out.stride, up_ + i * w.count, w.count);
+    }
+    if (x.index) x.index += x.count;
+    else x.data += x.count * x.stride;
+    out.data += x.count * out.stride;
+  }
+}
+
+int64_t TileRows(int64_t rows, const Worker& worker) {
+  constexpr int64_t kGrain = 12, kTilesEach = 8;  // a multiple of every instruction set's register tile
+  return std::clamp(RoundUp(rows / (worker.count() * kTilesEach), kGrain), kGrain, MatmulUkernels::kMaxWeights);
+}
+
+}  // namespace modelc::cpu

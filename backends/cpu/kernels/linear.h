@@ -1,0 +1,62 @@
+// What the matrix product kernels share: weights as tensors, rows packed by the team, tiles of a product.
+#ifndef MODELC_BACKENDS_CPU_KERNELS_LINEAR_H_
+#define MODELC_BACKENDS_CPU_KERNELS_LINEAR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "backends/cpu/kernels/args.h"
+#include "backends/cpu/kernels/kernel.h"
+#include "backends/cpu/ukernels/matmul.h"
+#include "nlohmann/json.hpp"
+
+namespace modelc::cpu {
+
+// The ukernels for this machine.
+const MatmulUkernels& HostMatmul();
+
+// Reads the attribute `act`, the only one of an op.
+absl::Status ReadAct(const nlohmann::json& attributes, bool* quantize);
+
+inline constexpr std::initializer_list<modelc_dtype> kWeightDtypes = {MODELC_F8E4M3, MODELC_BF16, MODELC_F32};
+
+// What a TensorSpec cannot say of a weight: it has elements, and block scales where its dtype wants them.
+absl::Status CheckWeight(const char* name, const Tensor& w);
+absl::Status CheckSameDtype(const Tensor& gate, const Tensor& up);
+
+// Bytes of `rows` rows of a weight with their scales.
+uint64_t WeightBytes(const Tensor& w, int64_t rows);
+
+// Rows first … first+count-1 of a weight [N, K], or of matrix number `matrix` of a weight [E, N, K].
+WeightRows RowsOf(const Tensor& w, int64_t matrix, int64_t first, int64_t count);
+
+// x [rows, k] packed for weights of `dtype`, after the e4m3 round trip when `quantize`. The whole team does it and waits
+// until all rows are there; they live as long as the command.
+InputRows PackRows(const MatmulUkernels& ukernels, const float* x, int64_t rows, int64_t k, modelc_dtype dtype,
+                   bool quantize, Worker& worker);
+
+// Weight rows in a tile, so that `rows` of them make some tiles for every worker; at most MatmulUkernels::kMaxWeights.
+int64_t TileRows(int64_t rows, const Worker& worker);
+
+// Runs tiles of a product in the worker's scratch memory.
+class TileRunner {
+ public:
+  TileRunner(const MatmulUkernels& ukernels, Worker& worker);
+  // out[t] = w·x[t] for all rows of packed x; with `up` (as many rows as w), out[t] = silu(w·x[t]) * (up·x[t]).
+  void Run(const WeightRows& w, const WeightRows* up, InputRows x, OutputRows out) const;
+
+ private:
+  const MatmulUkernels& ukernels_;
+  std::byte* const scratch_;
+  float* const up_;
+};
+
+absl::StatusOr<std::unique_ptr<Kernel>> MakeHeadLinear(const nlohmann::json& attributes);
+
+}  // namespace modelc::cpu
+
+#endif  // MODELC_BACKENDS_CPU_KERNELS_LINEAR_H_

@@ -1,0 +1,78 @@
+// MatmulUkernels::accumulate: weight rows times scalars of x, summed over the rows in order. Columns go by groups; a
+// group's sums stay in registers while the rows pass, widened on the way (up to kTileRows rows of x) or once into a panel.
+constexpr int64_t kPanelRows = 128;
+constexpr size_t kAccumulateScratch = (kPanelRows + MatmulUkernels::kMaxInputs) * kGroup * sizeof(float);
+
+// The group of weights at column c of row r; those beyond the row's end are zero.
+template <typename W>
+MODELC_INLINE void WidenAt(const WeightRows& w, int64_t r, int64_t c, F32 v[4]) {
+  const auto* p = static_cast<const typename W::Type*>(w.data) + r * w.k + c;
+  const F32 factor = Factor<W>(ScaleRow<W>(w, r), c / kBlock);
+  if (c + kGroup <= w.k) W::Widen(p, factor, v);
+  else WidenTail<W>(p, w.k - c, factor, v);
+}
+
+// sums[t] (+)= Σ_r x[t][r]·weights(r) over rows r0 … r1-1 for kX rows of x, `sums` a group of vectors each.
+template <int kX, typename Weights>
+MODELC_INLINE void AccumulateTile(const float* const* x, int64_t r0, int64_t r1, Weights weights, F32* sums) {
+  F32 sum[kX][4];
+  for (int t = 0; t < kX; ++t)
+    for (int j = 0; j < 4; ++j) sum[t][j] = r0 == 0 ? F32(0.0f) : sums[t * 4 + j];
+  for (int64_t r = r0; r < r1; ++r) {
+    F32 v[4];
+    weights(r, v);
+    for (int t = 0; t < kX; ++t) {
+      const F32 u = F32(x[t][r]);
+      for (int j = 0; j < 4; ++j) sum[t][j] = MultiplyAdd(u, v[j], sum[t][j]);
+    }
+  }
+  for (int t = 0; t < kX; ++t)
+    for (int j = 0; j < 4; ++j) sums[t * 4 + j] = sum[t][j];
+}
+
+// Brings a group's sums back into column order, leaving out those beyond the row's end.
+template <typename W>
+MODELC_INLINE void StoreGroup(const F32* sums, int64_t n, float* out) {
+  for (int j = 0; j < 4; ++j)
+    for (int i = 0; i < kLanes; ++i)
+      if (W::Order(j, i) < n) out[W::Order(j, i)] = sums[j][i];
+}
+
+template <typename W>
+static void AccumulateAs(const WeightRows& w, const InputRows& x, const OutputRows& out, float* panel, F32* sums) {
+  for (int64_t c = 0; c < w.k; c += kGroup) {
+    for (int64_t r0 = 0; r0 < w.count; r0 += kPanelRows) {
+      const int64_t r1 = r0 + kPanelRows < w.count ? r0 + kPanelRows : w.count;
+      if (x.count == 1) {
+        const float* rows[1] = {Row(x, 0)};
+        AccumulateTile<1>(rows, r0, r1, [&](int64_t r, F32 v[4]) { WidenAt<W>(w, r, c, v); }, sums);
+        continue;
+      }
+      for (int64_t r = r0; r < r1; ++r) {
+        F32 v[4];
+        WidenAt<W>(w, r, c, v);
+        for (int j = 0; j < 4; ++j) Store(v[j], panel + (r - r0) * kGroup + j * kLanes);
+      }
+      const auto weights = [&](int64_t r, F32 v[4]) {
+        for (int j = 0; j < 4; ++j) v[j] = Load(panel + (r - r0) * kGroup + j * kLanes);
+      };
+      int64_t t = 0;
+      for (; t + kTileRows <= x.count; t += kTileRows) {
+        const float* rows[kTileRows];
+        for (int i = 0; i < kTileRows; ++i) rows[i] = Row(x, t + i);
+        AccumulateTile<kTileRows>(rows, r0, r1, weights, sums + t * 4);
+      }
+      for (; t < x.count; ++t) {
+        const float* rows[1] = {Row(x, t)};
+        AccumulateTile<1>(rows, r0, r1, weights, sums + t * 4);
+      }
+    }
+    for (int64_t t = 0; t < x.count; ++t) StoreGroup<W>(sums + t * 4, w.k - c, out.data + t * out.stride + c);
+  }
+}
+
+static void Accumulate(const WeightRows& w, const InputRows& x, const OutputRows& out, std::byte* scratch) {
+  float* panel = reinterpret_cast<float*>(scratch);
+  F32* sums = reinterpret_cast<F32*>(panel + kPanelRows * kGroup);
+  WithDtype(w.dtype, [&](auto weights) { AccumulateAs<decltype(weights)>(w, x, out, panel, sums); });
+}

@@ -1,0 +1,156 @@
+// MatmulUkernels::dot. Up to kDirectRows rows of x: weights are widened in registers, for all rows at once (memory
+// bound at one row). More: a panel of weights is widened once into L1, then a register tile of kTileX × kTileW outputs
+// runs over it (bound by FMA). Sums stay vectors in `acc` until all of k is done.
+constexpr int kDirectRows = 8;
+constexpr int64_t kPanelK = 512, kPanelW = 12;  // 24 KiB of floats: L1 holds it beside kTileX rows of x
+constexpr int64_t kPanelFloats = kPanelK * kPanelW;
+constexpr int64_t kAccVectors = MatmulUkernels::kMaxInputs * kPanelW;
+static_assert(kPanelW % kTileW == 0 && kDirectRows * MatmulUkernels::kMaxWeights <= kAccVectors);
+
+constexpr size_t kDotScratch = kPanelFloats * sizeof(float) + kAccVectors * sizeof(F32);
+
+// acc[t][r] (+)= x[t]·w[r] over k0 … k1-1, for kRows rows of weights from number n on. k0 and all but the last k1 are
+// multiples of 128.
+template <typename W, int kX, int kRows>
+static void DotDirect(const WeightRows& w, int64_t n, const float* const* x, int64_t k0, int64_t k1, F32* acc,
+               int64_t acc_stride) {
+  using Type = typename W::Type;
+  const Type* row[kRows];
+  const float* scale[kRows];
+  F32 sum[kX][kRows];
+  for (int r = 0; r < kRows; ++r) {
+    row[r] = static_cast<const Type*>(w.data) + (n + r) * w.k;
+    scale[r] = ScaleRow<W>(w, n + r);
+    for (int t = 0; t < kX; ++t) sum[t][r] = k0 == 0 ? F32(0.0f) : acc[t * acc_stride + r];
+  }
+  const int64_t ahead = kRows * w.k;  // the rows that come next
+  const auto add = [&](int r, int64_t k, const F32 v[4]) {
+    for (int j = 0; j < 4; ++j)
+      for (int t = 0; t < kX; ++t) sum[t][r] = MultiplyAdd(Load(x[t] + k + j * kLanes), v[j], sum[t][r]);
+  };
+  for (int64_t block = k0; block < k1; block += kBlock) {
+    F32 factor[kRows];
+    for (int r = 0; r < kRows; ++r) factor[r] = Factor<W>(scale[r], block / kBlock);
+    const int64_t end = block + kBlock < k1 ? block + kBlock : k1;
+    int64_t k = block;
+    for (; k + kGroup <= end; k += kGroup)
+      for (int r = 0; r < kRows; ++r) {
+        __builtin_prefetch(row[r] + k + ahead);
+        F32 v[4];
+        W::Widen(row[r] + k, factor[r], v);
+        add(r, k, v);
+      }
+    if (k < end)
+      for (int r = 0; r < kRows; ++r) {
+        F32 v[4];
+        WidenTail<W>(row[r] + k, end - k, factor[r], v);
+        add(r, k, v);
+      }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int t = 0; t < kX; ++t) acc[t * acc_stride + r] = sum[t][r];
+}
+
+// All rows of w against kX rows of x.
+template <typename W, int kX>
+static void DotFew(const WeightRows& w, const InputRows& x, F32* acc) {
+  constexpr int kRows = kX <= 2 ? 4 : kX == 3 ? 3 : kX == 4 ? 2 : 1;
+  constexpr int64_t kChunk = kX <= 2 ? 1 << 20 : 512;  // keeps the chunk of x in L1
+  const float* row[kX];
+  for (int t = 0; t < kX; ++t) row[t] = Row(x, t);
+  for (int64_t k0 = 0; k0 < w.k; k0 += kChunk) {
+    const int64_t k1 = k0 + kChunk < w.k ? k0 + kChunk : w.k;
+    int64_t n = 0;
+    for (; n + kRows <= w.count; n += kRows) DotDirect<W, kX, kRows>(w, n, row, k0, k1, acc + n, w.count);
+    for (; n < w.count; ++n) DotDirect<W, kX, 1>(w, n, row, k0, k1, acc + n, w.count);
+  }
+}
+
+// Widens columns k0 … k1-1 of weight rows n … n+count-1 into panel[row][k].
+template <typename W>
+static void WidenPanel(const WeightRows& w, int64_t n, int64_t count, int64_t k0, int64_t k1, float* panel) {
+  const int64_t stride = RoundUp(k1 - k0);
+  for (int64_t r = 0; r < count; ++r) {
+    const auto* row = static_cast<const typename W::Type*>(w.data) + (n + r) * w.k;
+    const float* scale = ScaleRow<W>(w, n + r);
+    float* out = panel + r * stride;
+    for (int64_t k = k0; k < k1; k += kGroup, out += kGroup) {
+      F32 v[4];
+      const F32 factor = Factor<W>(scale, k / kBlock);
+      if (k + kGroup <= k1) W::Widen(row + k, factor, v);
+      else WidenTail<W>(row + k, k1 - k, factor, v);
+      for (int j = 0; j < 4; ++j) Store(v[j], out + j * kLanes);
+    }
+  }
+}
+
+// acc[t][r] (+)= x[t]·w[r] over k floats (a multiple of kGroup) of kX rows of x and kW rows of the panel.
+template <int kX, int kW>
+static void DotTile(const float* const* x, const float* w, int64_t w_stride, int64_t k, bool first, F32* acc) {
+  F32 sum[kX][kW];
+  for (int t = 0; t < kX; ++t)
+    for (int r = 0; r < kW; ++r) sum[t][r] = first ? F32(0.0f) : acc[t * kPanelW + r];
+  for (int64_t i = 0; i < k; i += kLanes) {
+    F32 v[kW];
+    for (int r = 0; r < kW; ++r) v[r] = Load(w + r * w_stride + i);
+    for (int t = 0; t < kX; ++t) {
+      const F32 u = Load(x[t] + i);
+      for (int r = 0; r < kW; ++r) sum[t][r] = MultiplyAdd(u, v[r], sum[t][r]);
+    }
+  }
+  for (int t = 0; t < kX; ++t)
+    for (int r = 0; r < kW; ++r) acc[t * kPanelW + r] = sum[t][r];
+}
+
+// kX rows of x against all rows of the panel.
+template <int kX>
+static void DotPanel(const InputRows& x, int64_t t, int64_t k0, const float* panel, int64_t count, int64_t k, F32* acc) {
+  const float* row[kX];
+  for (int i = 0; i < kX; ++i) row[i] = Row(x, t + i) + k0;
+  acc += t * kPanelW;
+  int64_t r = 0;
+  for (; r + kTileW <= count; r += kTileW) DotTile<kX, kTileW>(row, panel + r * k, k, k, k0 == 0, acc + r);
+  for (; r < count; ++r) DotTile<kX, 1>(row, panel + r * k, k, k, k0 == 0, acc + r);
+}
+
+static void Finish(const F32* acc, int64_t acc_stride, int64_t rows, int64_t count, float* out, int64_t out_stride) {
+  for (int64_t t = 0; t < rows; ++t)
+    for (int64_t n = 0; n < count; ++n) out[t * out_stride + n] = Sum(acc[t * acc_stride + n]);
+}
+
+template <typename W>
+static void DotMany(const WeightRows& w, const InputRows& x, const OutputRows& out, float* panel, F32* acc) {
+  for (int64_t n = 0; n < w.count; n += kPanelW) {
+    const int64_t count = w.count - n < kPanelW ? w.count - n : kPanelW;
+    for (int64_t k0 = 0; k0 < w.k; k0 += kPanelK) {
+      const int64_t k1 = k0 + kPanelK < w.k ? k0 + kPanelK : w.k, k = RoundUp(k1 - k0);
+      WidenPanel<W>(w, n, count, k0, k1, panel);
+      int64_t t = 0;
+      for (; t + kTileX <= x.count; t += kTileX) DotPanel<kTileX>(x, t, k0, panel, count, k, acc);
+      for (; t + 2 <= x.count; t += 2) DotPanel<2>(x, t, k0, panel, count, k, acc);
+      for (; t < x.count; ++t) DotPanel<1>(x, t, k0, panel, count, k, acc);
+    }
+    Finish(acc, kPanelW, x.count, count, out.data + n, out.stride);
+  }
+}
+
+static void Dot(const WeightRows& w, const InputRows& x, const OutputRows& out, std::byte* scratch) {
+  float* panel = reinterpret_cast<float*>(scratch);
+  F32* acc = reinterpret_cast<F32*>(panel + kPanelFloats);
+  WithDtype(w.dtype, [&](auto weights) {
+    using W = decltype(weights);
+    switch (x.count) {
+      case 0: return;
+      case 1: DotFew<W, 1>(w, x, acc); break;
+      case 2: DotFew<W, 2>(w, x, acc); break;
+      case 3: DotFew<W, 3>(w, x, acc); break;
+      case 4: DotFew<W, 4>(w, x, acc); break;
+      case 5: DotFew<W, 5>(w, x, acc); break;
+      case 6: DotFew<W, 6>(w, x, acc); break;
+      case 7: DotFew<W, 7>(w, x, acc); break;
+      case 8: DotFew<W, 8>(w, x, acc); break;
+      default: return DotMany<W>(w, x, out, panel, acc);
+    }
+    Finish(acc, w.count, x.count, w.count, out.data, out.stride);
+  });
+}

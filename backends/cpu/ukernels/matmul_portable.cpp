@@ -1,0 +1,25 @@
+// For any processor.
+#include "backends/cpu/ukernels/matmul.h"
+
+#define MODELC_SIMD_LANES 4
+
+namespace modelc::cpu {
+namespace {
+
+constexpr int kTileX = 4, kTileW = 2;  // dot's register tile: rows of x by rows of weights
+constexpr int kTileRows = 1;             // accumulate's: rows of x by 4 vectors of columns
+#include "backends/cpu/simd/lanes.inl"
+//
+#include "backends/cpu/ukernels/weights.inl"
+//
+#include "backends/cpu/ukernels/pack.inl"
+//
+#include "backends/cpu/ukernels/accumulate.inl"
+#include "backends/cpu/ukernels/dot.inl"
+#include "backends/cpu/ukernels/table.inl"
+
+}  // namespace
+
+const MatmulUkernels kMatmulPortable = kUkernels;
+
+}  // namespace modelc::cpu

@@ -1,0 +1,85 @@
+// Random weights with the numbers they stand for, and products of them in double precision.
+#ifndef MODELC_TESTS_UNIT_CPU_MATMUL_WEIGHTS_H_
+#define MODELC_TESTS_UNIT_CPU_MATMUL_WEIGHTS_H_
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "plugins/abi/plugin.h"
+
+namespace modelc::cpu {
+
+// Finite e4m3 by its definition: sign, 4 bits of exponent (bias 7), 3 of mantissa.
+inline double E4M3Value(uint8_t b) {
+  const int exponent = (b >> 3) & 15, mantissa = b & 7;
+  const double value = exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+  return b & 0x80 ? -value : value;
+}
+
+// `matrices` weights [rows, k]; block scales when f8e4m3, no powers of two.
+struct RandomWeights {
+  RandomWeights(modelc_dtype dtype, int64_t matrices, int64_t rows, int64_t k, uint32_t seed)
+      : dtype(dtype), rows(rows), k(k), values(matrices * rows * k) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> normal;
+    const int64_t row_blocks = (rows + 127) / 128, k_blocks = (k + 127) / 128;
+    if (dtype == MODELC_F8E4M3)
+      for (int64_t i = 0; i < matrices * row_blocks * k_blocks; ++i)
+        scales.push_back(0.01f * (1 + std::abs(normal(random))));
+    const auto put = [&](auto element) {
+      const auto* bytes = reinterpret_cast<const std::byte*>(&element);
+      data.insert(data.end(), bytes, bytes + sizeof(element));
+    };
+    for (size_t i = 0; i < values.size(); ++i) {
+      const int64_t matrix = i / (rows * k), row = i / k % rows, column = i % k;
+      if (dtype == MODELC_F8E4M3) {
+        uint8_t byte = random();
+        if ((byte & 0x7f) == 0x7f) byte ^= 1;  // NaN
+        put(byte);
+        values[i] = E4M3Value(byte) * scales[(matrix * row_blocks + row / 128) * k_blocks + column / 128];
+      } else if (dtype == MODELC_BF16) {
+        const uint16_t half = std::bit_cast<uint32_t>(normal(random)) >> 16;
+        put(half);
+        values[i] = std::bit_cast<float>(uint32_t{half} << 16);
+      } else {
+        const float value = normal(random);
+        put(value);
+        values[i] = value;
+      }
+    }
+  }
+
+  double At(int64_t row, int64_t column, int64_t matrix = 0) const { return values[(matrix * rows + row) * k + column]; }
+
+  modelc_dtype dtype;
+  int64_t rows, k;
+  std::vector<std::byte> data;
+  std::vector<float> scales;
+  std::vector<double> values;
+};
+
+inline std::vector<float> RandomFloats(size_t n, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> v(n);
+  for (float& x : v) x = normal(random);
+  return v;
+}
+
+// A sum of products and the error that float32 may make in it: a few units in the last place of the sum of magnitudes.
+struct Sum {
+  double value = 0, magnitude = 0;
+  void Add(double a, double b) {
+    value += a * b;
+    magnitude += std::abs(a * b);
+  }
+  double tolerance() const { return 2e-6 * magnitude + 1e-12; }
+};
+
+}  // namespace modelc::cpu
+
+#endif  // MODELC_TESTS_UNIT_CPU_MATMUL_WEIGHTS_H_
