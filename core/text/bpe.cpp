@@ -89,8 +89,8 @@ void Bpe::MergeLong(std::string_view word, std::vector<int32_t>& ids) const {
   };
   const size_t n = word.size();
   std::vector<Symbol> symbols(n);
-  // Candidate merges, best first: the lowest rank, then the leftmost. Those overtaken by another merge stay in the queue
-  // and are known by a rank that is no longer their symbol's.
+  // Candidate merges, best first: the lowest rank, then the leftmost. Those overtaken by another merge stay in the
+  // queue and are known by a rank that is no longer their symbol's.
   using Candidate = std::pair<Rank, size_t>;
   std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> queue;
   const auto rank_at = [&](size_t i) {

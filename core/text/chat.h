@@ -2,10 +2,12 @@
 // incremental form of the latter for streaming. Ported from the published encoder's behaviour, its quirks included.
 //
 // What an operator should know of the format:
-// - A user turn is <｜User｜>…<｜Assistant｜> followed by <think> where the model is to think now, and by </think> where it
+// - A user turn is <｜User｜>…<｜Assistant｜> followed by <think> where the model is to think now, and by </think>
+// where it
 //   is not, or where the turn is over. A prompt therefore ends in one of the two, and a completion does not repeat it.
 // - An assistant turn ends in <｜end▁of▁sentence｜>, also when it calls tools; results follow without a new user turn.
-// - Thinking before the last user (or developer) message is dropped. A developer message there is refused while dropping,
+// - Thinking before the last user (or developer) message is dropped. A developer message there is refused while
+// dropping,
 //   and so is a last assistant message with neither reasoning nor calls when thinking.
 // - Content that is missing reads as nothing from system and assistant, and as "None" from user and tool.
 // - Special tokens inside a message's text are not escaped: whoever may write messages may write turns.
@@ -23,7 +25,7 @@ namespace modelc {
 
 struct ChatOptions {
   bool thinking = true;
-  bool drop_thinking = true;           // drop reasoning of turns before the last user message
+  bool drop_thinking = true;  // drop reasoning of turns before the last user message
   bool add_default_bos_token = true;
 };
 
@@ -39,11 +41,11 @@ Json WithTools(Json messages, const Json& tools, const Json& response_format = n
 absl::StatusOr<Json> ParseCompletion(std::string_view completion, bool thinking);
 
 // Splits streamed text into reasoning, content and tool calls. Markers are held back until they are complete or can no
-// longer match, so nothing of a marker is ever shown. However the text is cut, the pieces add up to what ParseCompletion
-// says of the whole.
+// longer match, so nothing of a marker is ever shown. However the text is cut, the pieces add up to what
+// ParseCompletion says of the whole.
 //
-// Malformed text loses nothing: from the first fault on everything is content, beginning with the whole text of the tool
-// call in which the fault lies, even if part of that call was sent already.
+// Malformed text loses nothing: from the first fault on everything is content, beginning with the whole text of the
+// tool call in which the fault lies, even if part of that call was sent already.
 class StreamParser {
  public:
   struct Delta {
@@ -52,7 +54,7 @@ class StreamParser {
     // A tool call: `name` set in the first piece of a call; `arguments` are JSON text pieces that concatenate.
     struct ToolCall {
       int index;
-      std::string id;         // "call_…", set with name
+      std::string id;  // "call_…", set with name
       std::string name;
       std::string arguments;
     };

@@ -211,10 +211,9 @@ class Encoder {
       if (!arguments->is_object()) return wrong("with arguments that are not a JSON object");
       std::vector<std::string> parameters;
       for (const auto& [name, value] : arguments->items()) {
-        parameters.push_back(absl::StrCat("<｜DSML｜parameter name=\"", name, "\" string=\"",
-                                          value.is_string() ? "true" : "false", "\">",
-                                          value.is_string() ? value.get<std::string>() : PythonDumps(value),
-                                          "</｜DSML｜parameter>"));
+        parameters.push_back(absl::StrCat(
+            "<｜DSML｜parameter name=\"", name, "\" string=\"", value.is_string() ? "true" : "false", "\">",
+            value.is_string() ? value.get<std::string>() : PythonDumps(value), "</｜DSML｜parameter>"));
       }
       invokes.push_back(absl::StrCat("<｜DSML｜invoke name=\"", PythonStr(function["name"]), "\">\n",
                                      absl::StrJoin(parameters, "\n"), "\n</｜DSML｜invoke>"));

@@ -23,7 +23,7 @@ constexpr std::string_view kParameter = "<｜DSML｜parameter";
 constexpr std::string_view kParameterEnd = "/｜DSML｜parameter";  // what precedes it decides whether it is well-formed
 
 // What reasoning and content are searched for: where they end, and what they must not contain.
-constexpr std::string_view kInReasoning[] = {dsml::kThinkEnd, kCalls,        dsml::kEnd,
+constexpr std::string_view kInReasoning[] = {dsml::kThinkEnd, kCalls,       dsml::kEnd,
                                              dsml::kBegin,    dsml::kThink, dsml::kDsml};
 constexpr std::string_view kInContent[] = {dsml::kEnd,   kCalls,          dsml::kBegin,
                                            dsml::kThink, dsml::kThinkEnd, dsml::kDsml};
@@ -57,9 +57,9 @@ bool MayStartWith(std::string_view text, std::string_view wanted) {
 
 // Bytes of the white space (Python's \s) that `text` starts with.
 size_t WhiteSpace(std::string_view text) {
-  static constexpr std::string_view kWide[] = {
-      "\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006",
-      "\u2007", "\u2008", "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+  static constexpr std::string_view kWide[] = {"\u0085", "\u00a0", "\u1680", "\u2000", "\u2001", "\u2002", "\u2003",
+                                               "\u2004", "\u2005", "\u2006", "\u2007", "\u2008", "\u2009", "\u200a",
+                                               "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
   size_t n = 0;
   while (n < text.size()) {
     const unsigned char c = text[n];
@@ -97,16 +97,26 @@ StreamParser::Delta StreamParser::Finish() {
 
 bool StreamParser::Step(Delta& delta) {
   switch (state_) {
-    case State::kReasoning: return StepReasoning(delta);
-    case State::kContent: return StepContent(delta);
-    case State::kNextInvoke: return StepNextInvoke();
-    case State::kInvoke: return StepInvoke(delta);
-    case State::kParameter: return StepParameter(delta);
-    case State::kValue: return StepValue(delta);
-    case State::kNextParameter: return StepNextParameter(delta);
-    case State::kAfterCalls: return StepAfterCalls();
-    case State::kEnded: return !Rest().empty() && Fail("text after the end-of-sentence token");
-    case State::kMalformed: return StepMalformed(delta);
+    case State::kReasoning:
+      return StepReasoning(delta);
+    case State::kContent:
+      return StepContent(delta);
+    case State::kNextInvoke:
+      return StepNextInvoke();
+    case State::kInvoke:
+      return StepInvoke(delta);
+    case State::kParameter:
+      return StepParameter(delta);
+    case State::kValue:
+      return StepValue(delta);
+    case State::kNextParameter:
+      return StepNextParameter(delta);
+    case State::kAfterCalls:
+      return StepAfterCalls();
+    case State::kEnded:
+      return !Rest().empty() && Fail("text after the end-of-sentence token");
+    case State::kMalformed:
+      return StepMalformed(delta);
   }
   return false;
 }
@@ -140,7 +150,7 @@ bool StreamParser::StepReasoning(Delta& delta) {
   }
   if (found.marker != dsml::kThinkEnd) {
     return Fail(found.marker == kCalls || found.marker == dsml::kEnd ? "the reasoning has no end"
-                                                                    : "a special token inside the reasoning");
+                                                                     : "a special token inside the reasoning");
   }
   Go(State::kContent, found.marker.size());
   Commit();
@@ -233,8 +243,8 @@ bool StreamParser::StepParameter(Delta& delta) {
   if (std::find(parameters_.begin(), parameters_.end(), name) != parameters_.end()) {
     return Fail("duplicate parameter name");
   }
-  AppendArguments(absl::StrCat(parameters_.empty() ? "\"" : ", \"", JsonEscape(name), string_value_ ? "\": \"" : "\": "),
-                  delta);
+  AppendArguments(
+      absl::StrCat(parameters_.empty() ? "\"" : ", \"", JsonEscape(name), string_value_ ? "\": \"" : "\": "), delta);
   parameters_.push_back(name);
   return Go(State::kValue, head);
 }

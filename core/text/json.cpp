@@ -151,17 +151,24 @@ std::string StringRepr(std::string_view text) {
     const char32_t c = utf8::CodePoint(bytes);
     i += sequence.length;
     const bool prints = c < 0x7F ? c >= 0x20
-                                 : c != 0x7F && std::none_of(std::begin(kUnprintable), std::end(kUnprintable), [&](auto r) {
-                                     return r.first <= c && c <= r.second;
-                                   });
-    if (c == '\\' || c == static_cast<unsigned char>(quote)) absl::StrAppend(&out, "\\", Absl(bytes));
-    else if (prints) out += bytes;
-    else if (c == '\n') out += "\\n";
-    else if (c == '\r') out += "\\r";
-    else if (c == '\t') out += "\\t";
-    else if (c < 0x100) absl::StrAppendFormat(&out, "\\x%02x", static_cast<uint32_t>(c));
-    else if (c < 0x10000) absl::StrAppendFormat(&out, "\\u%04x", static_cast<uint32_t>(c));
-    else absl::StrAppendFormat(&out, "\\U%08x", static_cast<uint32_t>(c));
+                                 : c != 0x7F && std::none_of(std::begin(kUnprintable), std::end(kUnprintable),
+                                                             [&](auto r) { return r.first <= c && c <= r.second; });
+    if (c == '\\' || c == static_cast<unsigned char>(quote))
+      absl::StrAppend(&out, "\\", Absl(bytes));
+    else if (prints)
+      out += bytes;
+    else if (c == '\n')
+      out += "\\n";
+    else if (c == '\r')
+      out += "\\r";
+    else if (c == '\t')
+      out += "\\t";
+    else if (c < 0x100)
+      absl::StrAppendFormat(&out, "\\x%02x", static_cast<uint32_t>(c));
+    else if (c < 0x10000)
+      absl::StrAppendFormat(&out, "\\u%04x", static_cast<uint32_t>(c));
+    else
+      absl::StrAppendFormat(&out, "\\U%08x", static_cast<uint32_t>(c));
   }
   return out += quote;
 }
@@ -176,13 +183,27 @@ constexpr Spelling kRepr = {"None", "True", "False", StringRepr};
 
 void Append(const Json& value, const Spelling& spelling, std::string& out) {
   switch (value.type()) {
-    case Json::value_t::null: out += spelling.null; break;
-    case Json::value_t::boolean: out += value.get<bool>() ? spelling.yes : spelling.no; break;
-    case Json::value_t::number_integer: absl::StrAppend(&out, value.get<int64_t>()); break;
-    case Json::value_t::number_unsigned: absl::StrAppend(&out, value.get<uint64_t>()); break;
-    case Json::value_t::number_float: out += FloatRepr(value.get<double>()); break;
-    case Json::value_t::string: out += spelling.string(value.get_ref<const std::string&>()); break;
-    case Json::value_t::binary: out.append(value.get_binary().begin(), value.get_binary().end()); break;
+    case Json::value_t::null:
+      out += spelling.null;
+      break;
+    case Json::value_t::boolean:
+      out += value.get<bool>() ? spelling.yes : spelling.no;
+      break;
+    case Json::value_t::number_integer:
+      absl::StrAppend(&out, value.get<int64_t>());
+      break;
+    case Json::value_t::number_unsigned:
+      absl::StrAppend(&out, value.get<uint64_t>());
+      break;
+    case Json::value_t::number_float:
+      out += FloatRepr(value.get<double>());
+      break;
+    case Json::value_t::string:
+      out += spelling.string(value.get_ref<const std::string&>());
+      break;
+    case Json::value_t::binary:
+      out.append(value.get_binary().begin(), value.get_binary().end());
+      break;
     case Json::value_t::array: {
       const char* separator = "";
       out += '[';
@@ -207,7 +228,8 @@ void Append(const Json& value, const Spelling& spelling, std::string& out) {
       out += '}';
       break;
     }
-    case Json::value_t::discarded: break;
+    case Json::value_t::discarded:
+      break;
   }
 }
 
@@ -228,16 +250,32 @@ std::string JsonEscape(std::string_view text) {
   out.reserve(text.size());
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
-        if (static_cast<unsigned char>(c) < 0x20) absl::StrAppendFormat(&out, "\\u%04x", static_cast<unsigned char>(c));
-        else out += c;
+        if (static_cast<unsigned char>(c) < 0x20)
+          absl::StrAppendFormat(&out, "\\u%04x", static_cast<unsigned char>(c));
+        else
+          out += c;
     }
   }
   return out;
@@ -252,13 +290,18 @@ std::string PythonStr(const Json& value) {
 
 bool PythonTruth(const Json& value) {
   switch (value.type()) {
-    case Json::value_t::null: return false;
-    case Json::value_t::boolean: return value.get<bool>();
+    case Json::value_t::null:
+      return false;
+    case Json::value_t::boolean:
+      return value.get<bool>();
     case Json::value_t::number_integer:
     case Json::value_t::number_unsigned:
-    case Json::value_t::number_float: return value.get<double>() != 0;
-    case Json::value_t::string: return !value.get_ref<const std::string&>().empty();
-    default: return !value.empty();
+    case Json::value_t::number_float:
+      return value.get<double>() != 0;
+    case Json::value_t::string:
+      return !value.get_ref<const std::string&>().empty();
+    default:
+      return !value.empty();
   }
 }
 

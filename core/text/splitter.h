@@ -21,8 +21,8 @@ class Splitter {
   // compile, or uses a class whose meaning Oniguruma (which Hugging Face `tokenizers` runs) does not share.
   absl::Status Add(std::string_view pattern, bool literal);
 
-  // Calls `piece` with the non-empty pieces of `text` (valid UTF-8), left to right. Thread-safe. ResourceExhausted where
-  // a pattern backtracks beyond PCRE2's limits.
+  // Calls `piece` with the non-empty pieces of `text` (valid UTF-8), left to right. Thread-safe. ResourceExhausted
+  // where a pattern backtracks beyond PCRE2's limits.
   absl::Status Split(std::string_view text, absl::FunctionRef<void(std::string_view)> piece) const;
 
  private:

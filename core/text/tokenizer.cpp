@@ -36,8 +36,8 @@ class ByteLevelTokenizer final : public Tokenizer {
     for (size_t i = 0; i < ids.size(); ++i) {
       const std::string_view token = TokenBytes(ids[i]);
       if (token.empty()) {
-        return absl::OutOfRangeError(absl::StrCat("id ", ids[i], " at place ", i, " is not a token's; the vocabulary has ",
-                                                  vocab_size(), " ids"));
+        return absl::OutOfRangeError(absl::StrCat("id ", ids[i], " at place ", i,
+                                                  " is not a token's; the vocabulary has ", vocab_size(), " ids"));
       }
       bytes += token;
     }

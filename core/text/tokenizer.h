@@ -26,7 +26,8 @@ class Tokenizer {
   // Special and added tokens in the text are recognized; no beginning token is added. InvalidArgument on invalid UTF-8,
   // with the byte offset.
   virtual absl::StatusOr<std::vector<int32_t>> Encode(std::string_view text) const = 0;
-  // Bytes of the ids, special tokens kept, invalid UTF-8 replaced by U+FFFD as Hugging Face does. OutOfRange on unknown ids.
+  // Bytes of the ids, special tokens kept, invalid UTF-8 replaced by U+FFFD as Hugging Face does. OutOfRange on unknown
+  // ids.
   virtual absl::StatusOr<std::string> Decode(absl::Span<const int32_t> ids) const = 0;
   // Raw bytes of one token (may end inside a UTF-8 character); empty for unknown ids.
   virtual std::string_view TokenBytes(int32_t id) const = 0;

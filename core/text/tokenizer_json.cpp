@@ -17,8 +17,7 @@ using SortedJson = nlohmann::json;
 constexpr int64_t kMaxId = (1 << 24) - 1;
 
 // GPT-2's own split, which a ByteLevel pre-tokenizer with use_regex stands for.
-constexpr std::string_view kGpt2Split =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kGpt2Split = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 template <typename... Parts>
 absl::Status Wrong(const Parts&... parts) {
@@ -233,7 +232,8 @@ class TokenizerJsonReader {
       if (left.empty() || right.empty()) return Wrong(merges.At(i).path(), " is not a pair of tokens");
       const std::string joined = absl::StrCat(Absl(left), Absl(right));
       Bpe::Merge ids;
-      for (auto [token, id] : {std::pair{left, &ids.left}, {right, &ids.right}, {std::string_view(joined), &ids.result}}) {
+      for (auto [token, id] :
+           {std::pair{left, &ids.left}, {right, &ids.right}, {std::string_view(joined), &ids.result}}) {
         auto entry = ids_.find(Absl(token));
         if (entry == ids_.end()) return Wrong(merges.At(i).path(), ": '", Absl(token), "' is not in model.vocab");
         *id = entry->second;

@@ -26,8 +26,8 @@ struct TokenizerSpec {
   Bpe::Spec bpe;  // its words view token_bytes
 };
 
-// InvalidArgument names the JSON path that is wrong, or that asks for something this tokenizer does not do: models other
-// than byte-level BPE, normalizers, splits that remove or join, added tokens that strip or want word borders.
+// InvalidArgument names the JSON path that is wrong, or that asks for something this tokenizer does not do: models
+// other than byte-level BPE, normalizers, splits that remove or join, added tokens that strip or want word borders.
 // `truncation`, `padding` and the `post_processor` (which adds tokens around a text) are for the caller to decide and
 // are not looked at.
 absl::StatusOr<TokenizerSpec> ReadTokenizerJson(std::string_view json);

@@ -76,7 +76,8 @@ void ChatMessages(const uint8_t* data, size_t size) {
   if (!messages.ok()) return;
   for (bool thinking : {true, false}) {
     auto prompt = EncodeChat(*messages, {.thinking = thinking});
-    Require(!prompt.ok() || (prompt->starts_with("<｜begin▁of▁sentence｜>") && utf8::FindInvalid(*prompt) == prompt->npos));
+    Require(!prompt.ok() ||
+            (prompt->starts_with("<｜begin▁of▁sentence｜>") && utf8::FindInvalid(*prompt) == prompt->npos));
   }
 }
 

@@ -1,8 +1,9 @@
-// A command that answers each line of JSON on stdin with one line on stdout.
+// A command that answers each line of JSON with one line of its own.
 #ifndef MODELC_TOOLS_MODELC_JSON_LINES_H_
 #define MODELC_TOOLS_MODELC_JSON_LINES_H_
 
-#include <iostream>
+#include <istream>
+#include <ostream>
 #include <string>
 
 #include "absl/functional/function_ref.h"
@@ -12,24 +13,23 @@
 
 namespace modelc {
 
-// Stops at the first line that is not JSON, or that `answer` refuses; what was answered before it is written. Answers
-// leave as soon as no further input is at hand.
-inline absl::StatusOr<int> AnswerJsonLines(absl::FunctionRef<absl::StatusOr<std::string>(const Json&)> answer) {
-  std::ios::sync_with_stdio(false);
+// Stops at the first line that is not JSON, or that `answer` refuses, with an error that names the line; what was
+// answered before it is written. Answers leave as soon as no further input is at hand.
+inline absl::Status AnswerJsonLines(std::istream& in, std::ostream& out,
+                                    absl::FunctionRef<absl::StatusOr<std::string>(const Json&)> answer) {
   std::string line;
-  for (int64_t number = 1; std::getline(std::cin, line); ++number) {
+  for (int64_t number = 1; std::getline(in, line); ++number) {
     absl::StatusOr<Json> json = ParseJson(line);
-    absl::StatusOr<std::string> out = json.ok() ? answer(*json) : json.status();
-    if (!out.ok()) {
-      std::cout.flush();
-      return absl::Status(out.status().code(), absl::StrCat("stdin, line ", number, ": ", out.status().message()));
+    absl::StatusOr<std::string> text = json.ok() ? answer(*json) : json.status();
+    if (!text.ok()) {
+      out.flush();
+      return absl::Status(text.status().code(), absl::StrCat("line ", number, ": ", text.status().message()));
     }
-    std::cout << *out << '\n';
-    if (std::cin.rdbuf()->in_avail() <= 0) std::cout.flush();
-    if (!std::cout) return absl::UnavailableError("cannot write to stdout");
+    out << *text << '\n';
+    if (in.rdbuf()->in_avail() <= 0) out.flush();
   }
-  std::cout.flush();
-  return 0;
+  out.flush();
+  return out ? absl::OkStatus() : absl::UnavailableError("cannot write the answers");
 }
 
 // One line of JSON, UTF-8 as it is.

@@ -1,6 +1,8 @@
 // modelc render [--weights DIR]
 #include <filesystem>
+#include <iostream>
 
+#include "core/support/status.h"
 #include "core/text/chat.h"
 #include "tools/modelc/commands.h"
 #include "tools/modelc/json_lines.h"
@@ -52,7 +54,9 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
   if (!weights.empty() && !std::filesystem::is_directory(weights)) {
     return absl::NotFoundError(absl::StrCat("'", weights, "' is not a folder; --weights names a checkpoint's"));
   }
-  return AnswerJsonLines(Answer);
+  std::ios::sync_with_stdio(false);
+  MODELC_RETURN_IF_ERROR(AnswerJsonLines(std::cin, std::cout, Answer));
+  return 0;
 }
 
 }  // namespace
@@ -61,7 +65,8 @@ const Command kRenderCommand = {
     "render", "chat messages to prompts, completions to messages, line by line",
     "usage: modelc render [--weights DIR] < LINES\n\n"
     "Each line of stdin is a JSON object; one line answers it:\n"
-    "  {\"kind\": \"encode\", \"messages\": […], \"thinking_mode\": \"thinking\" or \"chat\", \"drop_thinking\": true,\n"
+    "  {\"kind\": \"encode\", \"messages\": […], \"thinking_mode\": \"thinking\" or \"chat\", \"drop_thinking\": "
+    "true,\n"
     "   \"add_default_bos_token\": true}                      {\"prompt\": …} or {\"error\": …}\n"
     "  {\"kind\": \"parse\", \"completion\": …, \"thinking_mode\": …}  {\"message\": …} or {\"error\": …}\n",
     Declare, Run};

@@ -1,4 +1,6 @@
 // modelc tokenize [--weights DIR] [--decode]
+#include <iostream>
+
 #include "absl/strings/str_join.h"
 #include "core/support/status.h"
 #include "tools/modelc/commands.h"
@@ -9,9 +11,9 @@ namespace modelc {
 namespace {
 
 void Declare(po::options_description& options, po::positional_options_description&) {
-  options.add_options()
-      ("weights", po::value<std::string>()->default_value(""), "checkpoint folder; without it: the nano checkpoint")
-      ("decode", po::bool_switch(), "ids to text instead");
+  options.add_options()("weights", po::value<std::string>()->default_value(""),
+                        "checkpoint folder; without it: the nano checkpoint")("decode", po::bool_switch(),
+                                                                              "ids to text instead");
 }
 
 absl::StatusOr<std::string> Encode(const Tokenizer& tokenizer, const Json& line) {
@@ -38,7 +40,11 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
   if (dir.empty()) dir = ModelsDir() / "nano" / "checkpoint";
   MODELC_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer, OpenTokenizer(dir));
   const bool decode = flags["decode"].as<bool>();
-  return AnswerJsonLines([&](const Json& line) { return decode ? Decode(*tokenizer, line) : Encode(*tokenizer, line); });
+  std::ios::sync_with_stdio(false);
+  MODELC_RETURN_IF_ERROR(AnswerJsonLines(std::cin, std::cout, [&](const Json& line) {
+    return decode ? Decode(*tokenizer, line) : Encode(*tokenizer, line);
+  }));
+  return 0;
 }
 
 }  // namespace

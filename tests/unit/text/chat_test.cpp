@@ -28,7 +28,8 @@ TEST(EncodeChat, EqualsEveryRecordedCase) {
 TEST(ParseCompletion, EqualsEveryRecordedCase) {
   for (const Json& c : ChatCases("parse")) {
     SCOPED_TRACE(c["id"]);
-    absl::StatusOr<Json> message = ParseCompletion(c["completion"].get<std::string>(), c["thinking_mode"] == "thinking");
+    absl::StatusOr<Json> message =
+        ParseCompletion(c["completion"].get<std::string>(), c["thinking_mode"] == "thinking");
     if (c.contains("error")) {
       EXPECT_EQ(message.status().code(), absl::StatusCode::kInvalidArgument);
     } else {
@@ -50,7 +51,8 @@ TEST(EncodeChat, ErrorsNameTheMessage) {
   EXPECT_THAT(Error(R"([{"role": "critic"}])"), HasSubstr("messages[0] has the unknown role critic"));
   EXPECT_THAT(Error(R"([{"role": "developer", "content": "a"}, {"role": "user", "content": "b"}])"),
               HasSubstr("messages[0] has the role developer"));
-  EXPECT_THAT(Error(R"([{"role": "system", "tools": [{"type": "function"}]}])"), HasSubstr("tools[0] without function"));
+  EXPECT_THAT(Error(R"([{"role": "system", "tools": [{"type": "function"}]}])"),
+              HasSubstr("tools[0] without function"));
   EXPECT_THAT(Error(R"([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}])"),
               HasSubstr("tool_calls[0] with arguments that are not a string"));
   EXPECT_THAT(Error(R"([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "[1]"}}]}])"),
@@ -66,8 +68,9 @@ TEST(EncodeChat, WritesMissingContentAsPythonFormatsIt) {
 
 TEST(EncodeChat, KeepsLargeIntegersOfArguments) {
   const Json messages = ParseJson(
-      R"([{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls":
-          [{"function": {"name": "f", "arguments": "{\"id\": 12345678901234567890123, \"x\": 1e3}"}}]}])").value();
+                            R"([{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls":
+          [{"function": {"name": "f", "arguments": "{\"id\": 12345678901234567890123, \"x\": 1e3}"}}]}])")
+                            .value();
   const std::string prompt = EncodeChat(messages, {.thinking = false}).value();
   EXPECT_THAT(prompt, HasSubstr("string=\"false\">12345678901234567890123<"));
   EXPECT_THAT(prompt, HasSubstr("string=\"false\">1000.0<"));

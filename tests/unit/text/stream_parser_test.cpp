@@ -74,16 +74,21 @@ std::string Parameter(const std::string& name, const std::string& value, const c
 std::vector<std::string> Completions() {
   std::vector<std::string> texts;
   for (const Json& c : ChatCases("parse")) texts.push_back(c["completion"]);
-  const std::string calls = "think</think>Hello 中🙂" + kBlock +
-                            Invoke("f", Parameter("a", "x \"quoted\" \\ <b> </｜DSML \n\x01 é") + Parameter("b", "[1, {}]", "false")) +
-                            Invoke("noargs", "") + Invoke("g", Parameter("c", "")) + kBlockEnd + kEos;
+  const std::string calls =
+      "think</think>Hello 中🙂" + kBlock +
+      Invoke("f", Parameter("a", "x \"quoted\" \\ <b> </｜DSML \n\x01 é") + Parameter("b", "[1, {}]", "false")) +
+      Invoke("noargs", "") + Invoke("g", Parameter("c", "")) + kBlockEnd + kEos;
   texts.push_back(calls);
   for (size_t n = 0; n < calls.size(); n += 3) texts.push_back(calls.substr(0, n));  // cut anywhere
-  for (const char* tail : {"", "\n", "tail", "\n\n"}) texts.push_back("c" + kBlock + Invoke("f", "") + kBlockEnd + tail + kEos);
+  for (const char* tail : {"", "\n", "tail", "\n\n"})
+    texts.push_back("c" + kBlock + Invoke("f", "") + kBlockEnd + tail + kEos);
   texts.push_back("c" + kBlock + Invoke("f", Parameter("a", "1") + Parameter("a", "2")) + kBlockEnd + kEos);
   texts.push_back("c" + kBlock + Invoke("f", Parameter("a", "1<\n")) + kBlockEnd + kEos);
-  texts.push_back("c" + kBlock + Invoke("f", "<｜DSML｜parameter name=\"a\" string=\"true\">v<\n/｜DSML｜parameter>\n") + kBlockEnd + kEos);
-  texts.push_back("c" + kBlock + Invoke("f", "<｜DSML｜parameter name=\"a\" string=\"true\">v/｜DSML｜parameter>\n") + kBlockEnd + kEos);
+  texts.push_back("c" + kBlock +
+                  Invoke("f", "<｜DSML｜parameter name=\"a\" string=\"true\">v<\n/｜DSML｜parameter>\n") + kBlockEnd +
+                  kEos);
+  texts.push_back("c" + kBlock + Invoke("f", "<｜DSML｜parameter name=\"a\" string=\"true\">v/｜DSML｜parameter>\n") +
+                  kBlockEnd + kEos);
   texts.push_back("c" + kBlock + "<｜DSML｜invoke \u3000name=\"f\">\n\n</｜DSML｜invoke>\n" + kBlockEnd + kEos);
   texts.push_back("c\n\n<｜DSML｜function_call" + kEos);
   texts.push_back("c\n\n<｜DSML｜");

@@ -36,11 +36,59 @@ TEST(Tokenizer, EqualsEveryRecordedCase) {
 
 // Text of every kind that a split, an added token or a merge cares about.
 std::string RandomText(std::mt19937& random, int pieces) {
-  static const char* const kPieces[] = {
-      "a",  "B",   "the ", " token", "12", "3456",   "٣", "½",  "é",  "e\u0301", "ß",      "中文",       "かな",  "カナ", "한글",
-      " ",  "  ",  "\t",   "\n",     "\r\n", "\u00a0", "\u2003", "\u180e", "\u200b", "🙂", "👩‍👩‍👧", "\u0301", ".",     "...",  "!?",
-      "$x", "#a",  "_",    "-",      "「",  "」",     "｜", "▁",  "\x01", "\x7f", "\ufeff", "ﷺ",          "𝔘",     "नमस्ते",  "שלום",
-      "<think>", "</think>", "<｜User｜>", "<｜Use", "｜DSML｜", "<｜end▁of▁sentence｜>", "<｜place▁holder▁no▁7｜>", "<<think>"};
+  static const char* const kPieces[] = {"a",
+                                        "B",
+                                        "the ",
+                                        " token",
+                                        "12",
+                                        "3456",
+                                        "٣",
+                                        "½",
+                                        "é",
+                                        "e\u0301",
+                                        "ß",
+                                        "中文",
+                                        "かな",
+                                        "カナ",
+                                        "한글",
+                                        " ",
+                                        "  ",
+                                        "\t",
+                                        "\n",
+                                        "\r\n",
+                                        "\u00a0",
+                                        "\u2003",
+                                        "\u180e",
+                                        "\u200b",
+                                        "🙂",
+                                        "👩‍👩‍👧",
+                                        "\u0301",
+                                        ".",
+                                        "...",
+                                        "!?",
+                                        "$x",
+                                        "#a",
+                                        "_",
+                                        "-",
+                                        "「",
+                                        "」",
+                                        "｜",
+                                        "▁",
+                                        "\x01",
+                                        "\x7f",
+                                        "\ufeff",
+                                        "ﷺ",
+                                        "𝔘",
+                                        "नमस्ते",
+                                        "שלום",
+                                        "<think>",
+                                        "</think>",
+                                        "<｜User｜>",
+                                        "<｜Use",
+                                        "｜DSML｜",
+                                        "<｜end▁of▁sentence｜>",
+                                        "<｜place▁holder▁no▁7｜>",
+                                        "<<think>"};
   std::string text;
   while (pieces-- > 0) text += kPieces[random() % std::size(kPieces)];
   return text;
@@ -91,7 +139,8 @@ TEST(StreamDecoder, AddsUpToDecode) {
   std::mt19937 random(3);
   for (int i = 0; i < 500; ++i) {
     std::vector<int32_t> ids = V3().Encode(RandomText(random, 20)).value();
-    for (int n = 0; n < 3; ++n) ids.insert(ids.begin() + random() % (ids.size() + 1), random() % 256 + 3);  // stray bytes
+    for (int n = 0; n < 3; ++n)
+      ids.insert(ids.begin() + random() % (ids.size() + 1), random() % 256 + 3);  // stray bytes
     StreamDecoder decoder(&V3());
     std::string text;
     for (int32_t id : ids) text += decoder.Push(id);
@@ -155,7 +204,8 @@ TEST_F(BrokenTokenizer, ErrorsNameThePath) {
   EXPECT_THAT(Error("/model/merges/5", "a b c"), HasSubstr("model.merges[5] is not a pair"));
   EXPECT_THAT(Error("/model/merges/5", Json::array({"a"})), HasSubstr("model.merges[5] is not a pair"));
   EXPECT_THAT(Error("/model/merges/5", Json::array({"a", 1})), HasSubstr("model.merges[5] is not a pair"));
-  EXPECT_THAT(Error("/model/merges/5", Json::array({"q", "qqqq"})), HasSubstr("model.merges[5]: 'qqqq' is not in model.vocab"));
+  EXPECT_THAT(Error("/model/merges/5", Json::array({"q", "qqqq"})),
+              HasSubstr("model.merges[5]: 'qqqq' is not in model.vocab"));
   EXPECT_THAT(Error("/model/dropout", 0.1), HasSubstr("model.dropout"));
   EXPECT_THAT(Error("/model/end_of_word_suffix", "</w>"), HasSubstr("model.end_of_word_suffix"));
   EXPECT_THAT(Error("/normalizer", {{"type", "NFC"}}), HasSubstr("normalizer.type 'NFC'"));

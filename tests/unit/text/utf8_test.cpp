@@ -21,8 +21,8 @@ TEST(Utf8, RepairsByMaximalSubparts) {
   const std::string r = "\xEF\xBF\xBD";
   EXPECT_EQ(Repair("aé中🙂"), "aé中🙂");
   EXPECT_EQ(Repair("\x80"), r);
-  EXPECT_EQ(Repair("\xF0\x9F\x99x"), r + "x");           // one for the start of a character
-  EXPECT_EQ(Repair("\xF0\x80\x80x"), r + r + r + "x");   // F0 80 starts none
+  EXPECT_EQ(Repair("\xF0\x9F\x99x"), r + "x");          // one for the start of a character
+  EXPECT_EQ(Repair("\xF0\x80\x80x"), r + r + r + "x");  // F0 80 starts none
   EXPECT_EQ(Repair("\xED\xA0\x80"), r + r + r);
   EXPECT_EQ(Repair("a\xE4\xB8"), "a" + r);
   EXPECT_EQ(Repair("\xE4\xB8\xE4\xB8\xAD"), r + "中");
