@@ -42,8 +42,13 @@ def LMAbsorbMLA : Pass<"lm-absorb-mla", "::mlir::ModuleOp"> {
 def LMPlan : Pass<"lm-plan", "::mlir::ModuleOp"> {
   let summary = "Composites to primitives, each a row of plugins/abi/ops.md";
   let description = [{
-    `lm.mla.latent`, `lm.dsa.key`, `lm.dsa.score`, `lm.ffn` and `lm.moe.experts` become primitives. Values people compare get the
-    attribute `tap`, a name per result: a layer's `hidden`, `index_scores`, `topk_indices`, `expert_weights`, `experts`.
+    `lm.mla.latent`, `lm.dsa.key`, `lm.dsa.score`, `lm.ffn` and `lm.moe.experts` become primitives. A `tap` on `lm.dsa.score`, the
+    name under which people compare its result, goes to `lm.dsa.logits`; other ops keep theirs.
+
+        %y = lm.ffn %x inner 2048 at "shared_experts"
+        // becomes
+        %g = lm.linear_silu_mul %x "shared_experts.gate_proj" "shared_experts.up_proj" inner 2048
+        %y = lm.linear %g "shared_experts.down_proj" to [7168]
   }];
 }
 
