@@ -1,0 +1,83 @@
+"""The commands that compile ahead of time, explain a program and measure it."""
+import json
+
+import pytest
+
+from conftest import modelc
+
+MODEL = "models/v3.2.mlir"
+
+
+def test_a_built_file_stands_for_the_model(tmp_path):
+    built = tmp_path / "tiny.modelc"
+    result = modelc("build", MODEL, "--weights", "tests/golden/tiny-sparse", "-o", str(built), "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["backend"] == "cpu"
+    explained = modelc("explain", str(built), "--json", "--context", "64")
+    assert explained.returncode == 0, explained.stderr
+    assert json.loads(explained.stdout)["entries"]["step"]["total"]["flops"] > 0
+    refused = modelc("explain", str(built), "--numerics", "reference")
+    assert refused.returncode == 2 and "was fixed when" in refused.stderr
+
+
+def test_build_leaves_no_partial_file(tmp_path):
+    result = modelc("build", MODEL, "--weights", "tests/golden/tiny-sparse", "-o", str(tmp_path / "no" / "x"))
+    assert result.returncode == 2 and "cannot write" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_built_file(tmp_path):
+    built = tmp_path / "tiny.modelc"
+    assert modelc("build", MODEL, "--weights", "tests/golden/tiny-sparse", "-o", str(built)).returncode == 0
+    text = built.read_text()
+    built.write_text(text[: len(text) // 2])
+    result = modelc("explain", str(built))
+    assert result.returncode == 2 and "not a program file" in result.stderr
+
+
+def explain(context, rows=1):
+    result = modelc("explain", MODEL, "--weights", "tests/fixtures/deepseek-v3.2", "--context", str(context),
+                    "--rows", str(rows), "--json")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_sparse_attention_bounds_the_bytes_of_a_long_context():
+    """The published sizes, without weights: what attention reads does not grow beyond index_topk."""
+    def attended(report):
+        return sum(l["cache_bytes"] for l in report["entries"]["step"]["launches"] if l["op"] == "mla.attend_latent")
+
+    short, middle, long = explain(1024), explain(4096), explain(131072)
+    assert attended(short) == 61 * 1024 * 656
+    assert attended(middle) == attended(long) == 61 * 2048 * 656
+    assert not any(l["op"].startswith("dsa.logits") for l in short["entries"]["step"]["launches"])
+    assert any(l["op"].startswith("dsa.logits") for l in middle["entries"]["step"]["launches"])
+
+
+def test_published_sizes_add_up():
+    """671 billion parameters, 37 billion of them at work for a token."""
+    total = explain(2048)["entries"]["step"]["total"]
+    assert 35e9 * 2 < total["flops"] < 45e9 * 2
+    assert 34e9 < total["weight_bytes"] < 42e9
+    many = explain(2048, rows=256)["entries"]["step"]["total"]
+    assert 600e9 < many["weight_bytes"] < 690e9
+
+
+def test_bench_report():
+    result = modelc("bench", MODEL, "--weights", "tests/golden/tiny-sparse", "--prefill", "33", "--decode-at", "0,100",
+                    "--batch", "1,3", "--repeat", "2", "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["load_seconds"] > 0 and report["peak_rss_bytes"] > 0 and report["limits"]["read_gb_s"] > 0
+    assert [p["tokens"] for p in report["prefill"]] == [33]
+    assert [(d["depth"], d["batch"]) for d in report["decode"]] == [(0, 1), (0, 3), (100, 1), (100, 3)]
+    for item in report["prefill"] + report["decode"]:
+        assert 0 < item["min"] <= item["tok_s"] <= item["max"]
+    assert all(d["weight_bytes_per_step"] > 0 for d in report["decode"])
+
+
+@pytest.mark.parametrize("flags,message", [(["--prefill", "0"], "--prefill"), (["--decode-at", "x"], "--decode-at"),
+                                           (["--repeat", "0"], "--repeat"), (["--prefill", "100000"], "context")])
+def test_wrong_bench_flags(flags, message):
+    result = modelc("bench", MODEL, "--weights", "tests/golden/tiny-sparse", *flags)
+    assert result.returncode == 2 and message in result.stderr

@@ -1,0 +1,121 @@
+"""modelc verify against golden folders that were changed on purpose: it must fail, and say where."""
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from conftest import modelc
+
+GOLDENS = Path("tests/golden")
+MODEL = "models/v3.2.mlir"
+
+
+def verify(golden, *flags):
+    return modelc("verify", MODEL, "--backend", "cpu", "--golden", str(golden), *flags)
+
+
+def copy_golden(name, tmp_path):
+    return Path(shutil.copytree(GOLDENS / name, tmp_path / name))
+
+
+def change(path, edit):
+    tensors = load_file(path)
+    edit(tensors)
+    save_file(tensors, path)
+
+
+@pytest.mark.parametrize("name", sorted(p.parent.name for p in GOLDENS.glob("*/config.json")))
+def test_json_report(name):
+    result = verify(GOLDENS / name, "--json")
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = json.loads(result.stdout)
+    assert report["passed"] and report["numerics"] == "reference" and report["first_failure"] is None
+    values = {(v["name"], v.get("layer")): v for v in report["values"]}
+    layers = json.loads((GOLDENS / name / "config.json").read_text())["num_hidden_layers"] + 1
+    assert values["logits", None]["max_error"] <= 2e-4
+    assert values["mtp_logits", None]["max_error"] <= 2e-4
+    for layer in range(layers):
+        assert values["hidden", layer]["rows"] > 0
+
+
+def test_wrong_hidden_state_is_the_first_failure(tmp_path):
+    golden = copy_golden("tiny-sparse", tmp_path)
+
+    def edit(tensors):
+        tensors["hidden.1"][50, 3] += 0.01 * np.abs(tensors["hidden.1"]).max()
+
+    change(golden / "golden.safetensors", edit)
+    result = verify(golden)
+    assert result.returncode == 1
+    assert "first outside: hidden of layer 1" in result.stdout
+    assert "v3.2.mlir" in result.stdout
+
+
+def test_wrong_expert_is_a_failure_where_the_margin_is_wide(tmp_path):
+    golden = copy_golden("tiny-sparse", tmp_path)
+
+    def edit(tensors):
+        row = int(np.argmax(tensors["expert_margin.1"]))
+        taken = set(tensors["experts.1"][row])
+        tensors["experts.1"][row, 0] = min(set(range(16)) - taken)
+        tensors["experts.1"][row].sort()
+
+    change(golden / "golden.safetensors", edit)
+    result = verify(golden)
+    assert result.returncode == 1
+    assert "first outside: experts of layer 1" in result.stdout
+
+
+def test_weights_that_are_not_the_goldens(tmp_path):
+    golden = copy_golden("tiny-sparse", tmp_path)
+
+    def edit(tensors):
+        tensors["lm_head.weight"] *= 1.001
+
+    change(golden / "model.safetensors", edit)
+    result = verify(golden)
+    assert result.returncode == 1
+    assert "first outside: logits" in result.stdout
+
+
+def test_nan_scale_names_the_tensor(tmp_path):
+    path = copy_golden("tiny-fp8", tmp_path) / "model.safetensors"
+    # e4m3 is no numpy type: the scale's bytes are found by the header.
+    data = bytearray(path.read_bytes())
+    length = int.from_bytes(data[:8], "little")
+    begin = json.loads(data[8 : 8 + length])["model.layers.1.self_attn.o_proj.weight_scale_inv"]["data_offsets"][0]
+    data[8 + length + begin : 8 + length + begin + 4] = np.float32(np.nan).tobytes()
+    path.write_bytes(data)
+    result = verify(path.parent)
+    assert result.returncode == 2
+    assert "model.layers.1.self_attn.o_proj.weight_scale_inv" in result.stderr and "finite" in result.stderr
+
+
+def test_truncated_checkpoint(tmp_path):
+    golden = copy_golden("tiny-sparse", tmp_path)
+    path = golden / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    result = verify(golden)
+    assert result.returncode == 2
+    assert "truncated" in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "flags,message",
+    [
+        ([], "--golden DIR or --against BACKEND"),
+        (["--golden", "tests/golden/none"], "cannot read"),
+        (["--golden", "tests/golden/tiny-sparse", "--numerics", "exact"], "none of reference, deepseek, fast"),
+        (["--golden", "tests/golden/tiny-sparse", "--numerics", "deepseek"], "golden_deepseek.safetensors"),
+        (["--golden", "tests/golden/tiny-sparse", "--weights", "models/nano/checkpoint"], "drop --weights"),
+        (["--against", "abacus"], "abacus"),
+    ],
+)
+def test_wrong_use(flags, message):
+    result = modelc("verify", MODEL, *flags)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
