@@ -2,6 +2,8 @@
 #include "backends/cpu/kernels/linear.h"
 
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/simd/simd.h"
@@ -17,12 +19,24 @@ int64_t ElementBytes(modelc_dtype dtype) { return dtype == MODELC_F8E4M3 ? 1 : d
 
 int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
+// A row is a row, whether its values are counted in one dimension or by head.
+Tensor Flat(Tensor t) {
+  for (int d = 2; d < t.rank; ++d) t.shape[1] *= std::exchange(t.shape[d], 1);
+  t.rank = std::min(t.rank, 2);
+  return t;
+}
+
 // linear with one weight, linear_silu_mul with two.
 class Linear final : public Kernel {
  public:
   Linear(bool silu_mul, bool quantize) : silu_mul_(silu_mul), quantize_(quantize) {}
 
-  absl::Status Check(absl::Span<const Tensor> t) const override {
+  absl::Status Check(absl::Span<const Tensor> given) const override {
+    std::vector<Tensor> t(given.begin(), given.end());
+    if (!t.empty()) {
+      t.front() = Flat(t.front());
+      t.back() = Flat(t.back());
+    }
     if (!silu_mul_) {
       MODELC_CPU_RETURN_IF_ERROR(
           Match({{"x", {MODELC_F32}, "TK"}, {"W", kWeightDtypes, "NK"}, {"out", {MODELC_F32}, "TN"}}, t).status());
@@ -40,7 +54,7 @@ class Linear final : public Kernel {
   }
 
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
-    const Tensor &x = t[0], &w = t[1], &out = t.back();
+    const Tensor x = Flat(t[0]), &w = t[1], &out = t.back();
     const int64_t rows = w.shape[0];
     const InputRows input = PackRows(ukernels_, x.as<float>(), x.shape[0], x.shape[1], w.dtype, quantize_, worker);
     const TileRunner tiles(ukernels_, worker);
