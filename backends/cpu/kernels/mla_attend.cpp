@@ -27,6 +27,9 @@ int64_t SpanLength(int64_t keys) {
   return length;
 }
 
+// One cache line more than the columns: rows a power of two apart would share a few sets of L1.
+int64_t ScoreStride(int64_t padded) { return padded + 16; }
+
 struct Tile {
   int64_t row;
   int64_t rows;
@@ -86,9 +89,10 @@ class LatentAttend final : public Kernel {
   struct Scratch {
     Scratch(std::byte* base, const Unit& largest, int64_t padded, const LatentLayout& layout);
     size_t bytes;
-    float* query;             // [L + R, padded columns]
+    float* query;             // [L + R, padded columns], packed
+    const float** column;     // [padded columns]
     float* records;           // [kTileKeys, L + R]
-    float* scores;            // [kTileKeys, padded columns]
+    float* scores;            // [kTileKeys, ScoreStride]
     float* factor;            // [padded columns]
     int32_t* limit;           // [padded columns]
     const std::byte** where;  // [kTileKeys]
@@ -98,7 +102,7 @@ class LatentAttend final : public Kernel {
   int64_t Padded(int64_t columns) const { return (columns + simd_.lanes - 1) / simd_.lanes * simd_.lanes; }
   int64_t Keys(const Step& step, int64_t row) const;
   int64_t MakeTiles(const Step& step, Tile* tiles) const;
-  void LoadQuery(const Step& step, const Unit& unit, float* query) const;
+  void LoadQuery(const Step& step, const Unit& unit, const Scratch& s) const;
   void Locate(const Step& step, const Tile& tile, int64_t first, int64_t n, const std::byte** where) const;
   void Dequantize(const Step& step, const std::byte** where, int64_t n, float* records) const;
   void AttendSpan(const Step& step, const Unit& unit, int64_t span, const Scratch& s, const Partial& out,
@@ -129,8 +133,9 @@ LatentAttend::Scratch::Scratch(std::byte* base, const Unit& largest, int64_t pad
   Carver carver(base);
   const int64_t width = layout.latent + layout.rope;
   query = carver.Take<float>(width * padded);
+  column = carver.Take<const float*>(padded);
   records = carver.Take<float>(kTileKeys * width);
-  scores = carver.Take<float>(kTileKeys * padded);
+  scores = carver.Take<float>(kTileKeys * ScoreStride(padded));
   factor = carver.Take<float>(padded);
   limit = carver.Take<int32_t>(padded);
   where = carver.Take<const std::byte*>(kTileKeys);
@@ -166,17 +171,15 @@ int64_t LatentAttend::MakeTiles(const Step& step, Tile* tiles) const {
   return n;
 }
 
-// Columns side by side, so that a dimension's values for all columns are neighbours; padding columns are zero.
-void LatentAttend::LoadQuery(const Step& step, const Unit& unit, float* query) const {
-  const int64_t latent = step.layout.latent, rope = step.layout.rope;
-  const int64_t columns = unit.columns(), padded = Padded(columns);
-  for (int64_t c = 0; c < columns; ++c) {
-    const int64_t column = (unit.tile.row + c / unit.heads) * step.heads + unit.head + c % unit.heads;
-    for (int64_t d = 0; d < latent; ++d) query[d * padded + c] = step.q_lat[column * latent + d];
-    for (int64_t d = 0; d < rope; ++d) query[(latent + d) * padded + c] = step.q_rope[column * rope + d];
-  }
-  for (int64_t c = columns; c < padded; ++c)
-    for (int64_t d = 0; d < latent + rope; ++d) query[d * padded + c] = 0;
+void LatentAttend::LoadQuery(const Step& step, const Unit& unit, const Scratch& s) const {
+  const int64_t latent = step.layout.latent, rope = step.layout.rope, width = latent + rope, n = unit.columns();
+  const auto pack = [&](const float* values, int64_t first, int64_t dims) {
+    for (int64_t c = 0; c < n; ++c)
+      s.column[c] = values + ((unit.tile.row + c / unit.heads) * step.heads + unit.head + c % unit.heads) * dims;
+    simd_.pack_columns(s.column, n, first, dims, width, s.query);
+  };
+  pack(step.q_lat, 0, latent);
+  pack(step.q_rope, latent, rope);
 }
 
 // Addresses of the tile's records first … first + n - 1; null for a page that is not there.
@@ -221,12 +224,12 @@ void LatentAttend::AttendSpan(const Step& step, const Unit& unit, int64_t span, 
       const int64_t keys = c >= columns ? 0 : unit.tile.rows == 1 ? unit.tile.keys : step.rows.Visible(row);
       s.limit[c] = static_cast<int32_t>(std::clamp<int64_t>(keys - first, 0, n));
     }
-    simd_.scores(s.query, padded, s.records, n, width, s.scores);
-    simd_.softmax(s.scores, padded, n, scale_, s.limit, out.max, out.sum, s.factor);
+    simd_.scores(s.query, padded, s.records, n, width, s.scores, ScoreStride(padded));
+    simd_.softmax(s.scores, ScoreStride(padded), padded, n, scale_, s.limit, out.max, out.sum, s.factor);
     for (int64_t r = 0; r < unit.tile.rows; ++r) {
       const int64_t c = r * unit.heads;
       if (s.limit[c] > 0)
-        simd_.weighted_sum(s.scores + c, padded, s.records, width, s.limit[c], unit.heads, latent, s.factor + c,
+        simd_.weighted_sum(s.scores + c, ScoreStride(padded), s.records, width, s.limit[c], unit.heads, latent, s.factor + c,
                            out.values + c * latent);
     }
   }
@@ -295,7 +298,7 @@ void LatentAttend::Run(absl::Span<const Tensor> t, Worker& worker) const {
   if (!split_spans) {
     for (int64_t task; (task = worker.Next()) < n_tiles * groups;) {
       const Unit unit = unit_of(n_tiles - 1 - task / groups, task % groups);  // long tiles first
-      LoadQuery(step, unit, s.query);
+      LoadQuery(step, unit, s);
       Clear(s.total, padded, unit.columns(), latent);
       for (int64_t span = 0; span < unit.tile.spans(); ++span) {
         AttendSpan(step, unit, span, s, s.span, worker);
@@ -314,11 +317,13 @@ void LatentAttend::Run(absl::Span<const Tensor> t, Worker& worker) const {
     Carver carver(partials + (unit * most_spans + span) * partial_bytes);
     return TakePartial(carver, padded, largest.columns(), latent);
   };
+  int64_t loaded = -1;  // the unit whose query is in the scratch
   for (int64_t task; (task = worker.Next()) < n_tiles * groups * most_spans;) {
     const int64_t number = task / most_spans, span = task % most_spans;
     const Unit unit = unit_of(number / groups, number % groups);
     if (span >= unit.tile.spans()) continue;
-    LoadQuery(step, unit, s.query);
+    if (loaded != number) LoadQuery(step, unit, s);
+    loaded = number;
     AttendSpan(step, unit, span, s, partial_of(number, span), worker);
   }
   worker.Barrier();

@@ -4,22 +4,6 @@
 // weighted sums have the latent's values in lanes and broadcast the weights: both read tiles as they lie in memory. Index
 // scores have keys in lanes, so that any number of heads fills them; a page's keys are transposed once for all rows.
 
-// acc[k][v] = sum_d q[d][v] * key[k][d] for Keys keys and Vectors vectors of columns.
-template <int Keys, int Vectors>
-MODELC_INLINE void ScoreBlock(const float* q, int64_t cols, const float* k, int64_t k_stride, int64_t dims,
-                              F32 (&acc)[Keys][Vectors]) {
-  for (int i = 0; i < Keys; ++i)
-    for (int v = 0; v < Vectors; ++v) acc[i][v] = F32(0.0f);
-  for (int64_t d = 0; d < dims; ++d) {
-    F32 column[Vectors];
-    for (int v = 0; v < Vectors; ++v) column[v] = Load(q + d * cols + v * kLanes);
-    for (int i = 0; i < Keys; ++i) {
-      const F32 value = F32(k[i * k_stride + d]);
-      for (int v = 0; v < Vectors; ++v) acc[i][v] = MultiplyAdd(column[v], value, acc[i][v]);
-    }
-  }
-}
-
 template <int N>
 struct Size {
   static constexpr int value = N;
@@ -36,28 +20,52 @@ MODELC_INLINE void InBlocks(int64_t n, const Body& body) {
       ...);
 }
 
+// s[key][col] of Keys keys and Vectors vectors of columns, from a query block [dims, Vectors * kLanes].
 template <int Keys, int Vectors>
-MODELC_INLINE void ScoreTile(const float* q, int64_t cols, const float* k, int64_t dims, float* s) {
+MODELC_INLINE void ScoreTile(const float* q, const float* k, int64_t dims, float* s, int64_t s_stride) {
   F32 acc[Keys][Vectors];
-  ScoreBlock<Keys, Vectors>(q, cols, k, dims, dims, acc);
   for (int i = 0; i < Keys; ++i)
-    for (int v = 0; v < Vectors; ++v) Store(acc[i][v], s + i * cols + v * kLanes);
+    for (int v = 0; v < Vectors; ++v) acc[i][v] = F32(0.0f);
+  for (int64_t d = 0; d < dims; ++d, q += Vectors * kLanes) {
+    F32 column[Vectors];
+    for (int v = 0; v < Vectors; ++v) column[v] = Load(q + v * kLanes);
+    for (int i = 0; i < Keys; ++i) {
+      const F32 value = F32(k[i * dims + d]);
+      for (int v = 0; v < Vectors; ++v) acc[i][v] = MultiplyAdd(column[v], value, acc[i][v]);
+    }
+  }
+  for (int i = 0; i < Keys; ++i)
+    for (int v = 0; v < Vectors; ++v) Store(acc[i][v], s + i * s_stride + v * kLanes);
 }
 
 template <int Vectors>
-MODELC_INLINE void ScoreColumns(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s) {
-  InBlocks<kScoreBlock, 4, 1>(keys, [&](auto block, int64_t i) {
-    ScoreTile<block.value, Vectors>(q, cols, k + i * dims, dims, s + i * cols);
+MODELC_INLINE void ScoreColumns(const float* q, const float* k, int64_t keys, int64_t dims, float* s,
+                                int64_t s_stride) {
+  InBlocks<kScoreBlock, 4, 2, 1>(keys, [&](auto block, int64_t i) {
+    ScoreTile<block.value, Vectors>(q, k + i * dims, dims, s + i * s_stride, s_stride);
   });
 }
 
-static void Scores(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s) {
-  int64_t c = 0;
-  for (; c + 2 * kLanes <= cols; c += 2 * kLanes) ScoreColumns<2>(q + c, cols, k, keys, dims, s + c);
-  for (; c < cols; c += kLanes) ScoreColumns<1>(q + c, cols, k, keys, dims, s + c);
+static void PackColumns(const float* const* columns, int64_t n, int64_t first, int64_t dims, int64_t total, float* out) {
+  constexpr int64_t kStep = 16;  // dimensions at a time: a cache line of each column
+  for (int64_t c = 0; c < n; c += 2 * kLanes) {
+    const int64_t real = n - c < 2 * kLanes ? n - c : 2 * kLanes, width = real > kLanes ? 2 * kLanes : kLanes;
+    for (int64_t d = 0; d < dims; d += kStep) {
+      const int64_t end = d + kStep < dims ? d + kStep : dims;
+      for (int64_t i = 0; i < width; ++i)
+        for (int64_t j = d; j < end; ++j) out[c * total + (first + j) * width + i] = i < real ? columns[c + i][j] : 0.0f;
+    }
+  }
 }
 
-static void Softmax(float* s, int64_t cols, int64_t keys, float scale, const int32_t* limit, float* max, float* sum,
+static void Scores(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s,
+                   int64_t s_stride) {
+  int64_t c = 0;
+  for (; c + 2 * kLanes <= cols; c += 2 * kLanes) ScoreColumns<2>(q + c * dims, k, keys, dims, s + c, s_stride);
+  if (c < cols) ScoreColumns<1>(q + c * dims, k, keys, dims, s + c, s_stride);
+}
+
+static void Softmax(float* s, int64_t s_stride, int64_t cols, int64_t keys, float scale, const int32_t* limit, float* max, float* sum,
                     float* factor) {
   const F32 lowest = F32(-__builtin_inff());
   for (int64_t c = 0; c < cols; c += kLanes) {
@@ -65,15 +73,15 @@ static void Softmax(float* s, int64_t cols, int64_t keys, float scale, const int
     const F32 before = Load(max + c);
     F32 top = before;
     for (int64_t i = 0; i < keys; ++i) {
-      const F32 x = Select(I32(static_cast<int32_t>(i)) < visible, Load(s + i * cols + c) * scale, lowest);
-      Store(x, s + i * cols + c);
+      const F32 x = Select(I32(static_cast<int32_t>(i)) < visible, Load(s + i * s_stride + c) * scale, lowest);
+      Store(x, s + i * s_stride + c);
       top = Max(x, top);
     }
     const F32 base = Select(top == lowest, F32(0.0f), top);  // nothing seen: keep exp(-inf) = 0, not NaN
     F32 total = F32(0.0f);
     for (int64_t i = 0; i < keys; ++i) {
-      const F32 p = Exp(Load(s + i * cols + c) - base);
-      Store(p, s + i * cols + c);
+      const F32 p = Exp(Load(s + i * s_stride + c) - base);
+      Store(p, s + i * s_stride + c);
       total += p;
     }
     const F32 old = Exp(before - base);
@@ -104,7 +112,7 @@ MODELC_INLINE void SumBlock(const float* p, int64_t p_stride, const float* k, in
 template <int Vectors>
 MODELC_INLINE void SumColumns(const float* p, int64_t p_stride, const float* k, int64_t k_stride, int64_t keys,
                               int64_t heads, int64_t dims, const float* factor, float* out) {
-  InBlocks<kSumBlock, 2, 1>(heads, [&](auto block, int64_t h) {
+  InBlocks<kSumBlock, 4, 2, 1>(heads, [&](auto block, int64_t h) {
     SumBlock<block.value, Vectors>(p + h, p_stride, k, k_stride, keys, dims, factor + h, out + h * dims);
   });
 }

@@ -8,7 +8,7 @@ namespace modelc::cpu {
 namespace {
 
 constexpr int kScoreBlock = 6;                   // keys of a score block, by 2 vectors of columns
-constexpr int kSumBlock = 4, kSumVectors = 2;    // heads and vectors of a weighted-sum block
+constexpr int kSumBlock = 6, kSumVectors = 2;    // heads and vectors of a weighted-sum block
 constexpr int kIndexBlock = 6, kIndexVectors = 2;  // heads and vectors of an index block
 #include "backends/cpu/simd/lanes.inl"
 #include "backends/cpu/simd/rows.inl"

@@ -33,15 +33,19 @@ struct Simd {
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   void (*from_bf16)(const uint16_t* x, int64_t n, float* out);
 
+  // Arranges columns for `scores`: n columns of `dims` values become dimensions first … first + dims - 1 of `total`.
+  // Columns lie in blocks of 2 * lanes, the last one perhaps of `lanes`, each [total, width]; padding columns are zero.
+  void (*pack_columns)(const float* const* columns, int64_t n, int64_t first, int64_t dims, int64_t total, float* out);
+
   // s[key][col] = sum_d q[d][col] * k[key][d]; cols a multiple of lanes.
-  //   q [dims, cols], k [keys, dims], s [keys, cols]
-  void (*scores)(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s);
+  //   q [cols blocks, dims, width] as pack_columns has it, k [keys, dims], s [keys, s_stride]
+  void (*scores)(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s, int64_t s_stride);
 
   // One step of online softmax per column: masks keys at and beyond limit[col], multiplies by `scale`, updates the
   // running maximum and sum, and leaves the weights in s. factor[col] is what earlier sums must be multiplied by.
-  //   s [keys, cols], limit [cols] i32, max / sum / factor [cols]
-  void (*softmax)(float* s, int64_t cols, int64_t keys, float scale, const int32_t* limit, float* max, float* sum,
-                  float* factor);
+  //   s [keys, s_stride], limit [cols] i32, max / sum / factor [cols]
+  void (*softmax)(float* s, int64_t s_stride, int64_t cols, int64_t keys, float scale, const int32_t* limit, float* max,
+                  float* sum, float* factor);
 
   // out[head][d] = factor[head] * out[head][d] + sum_key p[key][head] * k[key][d]
   //   p [keys, p_stride], k [keys, k_stride], out [heads, dims]

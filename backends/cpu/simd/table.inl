@@ -15,6 +15,7 @@ static constexpr Simd kSimd = {
     .from_e4m3 = FromE4M3Row,
     .to_bf16 = ToBf16Row,
     .from_bf16 = FromBf16Row,
+    .pack_columns = PackColumns,
     .scores = Scores,
     .softmax = Softmax,
     .weighted_sum = WeightedSum,

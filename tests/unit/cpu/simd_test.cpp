@@ -229,26 +229,34 @@ TEST_P(SimdTest, RopeRotatesNeighboursOrHalves) {
 }
 
 TEST_P(SimdTest, ScoresAndWeightedSumsOfOddSizes) {
-  for (int64_t vectors : {1, 2, 3})
+  for (int64_t heads : {1, 4, 7, 16, 21, 40})
     for (int64_t keys : {1, 5, 13, 64})
       for (int64_t dims : {1, 9, 40, 67}) {
-        const int64_t cols = vectors * simd_.lanes, heads = cols - 1;
-        const std::vector<float> q = Random(dims * cols), k = Random(keys * dims), factor = Random(cols);
-        std::vector<float> s(keys * cols), out = Random(cols * dims);
+        const int64_t cols = (heads + simd_.lanes - 1) / simd_.lanes * simd_.lanes, stride = cols + 3;
+        const std::vector<float> q = Random(heads * dims), k = Random(keys * dims), factor = Random(cols);
+        // Packed from two parts, as a query's latent and roped halves are.
+        const int64_t part = dims / 3;
+        std::vector<const float*> first(heads), second(heads);
+        std::vector<float> packed(cols * dims, kNaN);
+        for (int64_t h = 0; h < heads; ++h) first[h] = &q[h * dims], second[h] = &q[h * dims + part];
+        simd_.pack_columns(first.data(), heads, 0, part, dims, packed.data());
+        simd_.pack_columns(second.data(), heads, part, dims - part, dims, packed.data());
+
+        std::vector<float> s(keys * stride), out = Random(heads * dims);
         const std::vector<float> before = out;
-        simd_.scores(q.data(), cols, k.data(), keys, dims, s.data());
+        simd_.scores(packed.data(), cols, k.data(), keys, dims, s.data(), stride);
         for (int64_t i = 0; i < keys; ++i)
-          for (int64_t c = 0; c < cols; ++c) {
+          for (int64_t h = 0; h < cols; ++h) {
             double want = 0;
-            for (int64_t d = 0; d < dims; ++d) want += double{q[d * cols + c]} * k[i * dims + d];
-            ASSERT_NEAR(s[i * cols + c], want, 1e-4);
+            for (int64_t d = 0; h < heads && d < dims; ++d) want += double{q[h * dims + d]} * k[i * dims + d];
+            ASSERT_NEAR(s[i * stride + h], want, 1e-4) << "padding columns are zero";
           }
         const int64_t width = dims > 2 ? dims - 2 : dims;  // the sum leaves a record's end alone
-        simd_.weighted_sum(s.data(), cols, k.data(), dims, keys, heads, width, factor.data(), out.data());
+        simd_.weighted_sum(s.data(), stride, k.data(), dims, keys, heads, width, factor.data(), out.data());
         for (int64_t h = 0; h < heads; ++h)
           for (int64_t d = 0; d < width; ++d) {
             double want = double{factor[h]} * before[h * width + d];
-            for (int64_t i = 0; i < keys; ++i) want += double{s[i * cols + h]} * k[i * dims + d];
+            for (int64_t i = 0; i < keys; ++i) want += double{s[i * stride + h]} * k[i * dims + d];
             ASSERT_NEAR(out[h * width + d], want, 1e-3);
           }
         for (size_t i = heads * width; i < out.size(); ++i) ASSERT_EQ(out[i], before[i]);
@@ -267,7 +275,7 @@ TEST_P(SimdTest, SoftmaxInTwoStepsIsSoftmax) {
   for (int step = 0; step < 2; ++step) {
     std::vector<int32_t> part(cols);
     for (int64_t c = 0; c < cols; ++c) part[c] = std::clamp<int32_t>(limit[c] - step * keys, 0, keys);
-    simd_.softmax(&scores[step * keys * cols], cols, keys, scale, part.data(), max.data(), sum.data(), factor.data());
+    simd_.softmax(&scores[step * keys * cols], cols, cols, keys, scale, part.data(), max.data(), sum.data(), factor.data());
     for (int64_t c = 0; c < cols; ++c) {
       kept[c] *= factor[c];
       for (int64_t i = 0; i < keys; ++i) kept[c] += scores[(step * keys + i) * cols + c];
@@ -289,7 +297,7 @@ TEST_P(SimdTest, SoftmaxOfInfinityAndNaN) {
   const auto sum_of = [&](float a, float b, float c) {
     std::vector<float> s(keys * cols, 0), max(cols, -kInf), sum(cols, 0), factor(cols);
     s[0] = a, s[cols] = b, s[2 * cols] = c;
-    simd_.softmax(s.data(), cols, keys, 1, limit.data(), max.data(), sum.data(), factor.data());
+    simd_.softmax(s.data(), cols, cols, keys, 1, limit.data(), max.data(), sum.data(), factor.data());
     EXPECT_EQ(sum[1], 3) << "the column beside it";
     return sum[0];
   };
