@@ -10,6 +10,7 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/raw_ostream.h"
 #include "mlir/IR/DialectRegistry.h"
+#include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Support/FileUtilities.h"
@@ -52,7 +53,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
       ("load-dialect-plugin", po::value<std::vector<std::string>>()->composing(), "a library with a dialect; may be repeated")
       ("list-passes", po::bool_switch(), "list the passes there are")
       ("timing", po::bool_switch(), "print the time each pass takes on stderr")
-      ("print-ir-after-all", po::bool_switch(), "print the IR after each pass on stderr")
+      ("print-ir-after-all", po::bool_switch(), "print the IR after each pass that changed it, on stderr")
       ("crash-reproducer", po::value<std::string>()->default_value(""), "file for the IR and passes that failed")
       ("run-reproducer", po::bool_switch(), "run the passes a reproducer file names");
 }
@@ -153,7 +154,8 @@ absl::StatusOr<mlir::OpPassManager> Pipeline(const po::variables_map& flags) {
 
 // Makes ready the pass manager that MlirOptMain runs over each module of the file.
 void SetUp(mlir::PassManager& passes, const mlir::OpPassManager& pipeline, const po::variables_map& flags) {
-  static_cast<mlir::OpPassManager&>(passes) = pipeline;
+  passes.getContext()->disableMultithreading();  // every pass runs on a whole module; printing asks for it
+  if (!Set(flags, "run-reproducer")) static_cast<mlir::OpPassManager&>(passes) = pipeline;  // else the file names them
   if (Set(flags, "timing")) passes.enableTiming();
   if (Set(flags, "print-ir-after-all")) {
     passes.enableIRPrinting([](mlir::Pass*, mlir::Operation*) { return false; },

@@ -19,7 +19,7 @@ lm.model @m attributes {parameters = {}} {
     %q = lm.linear %x <"b", "", tensor<16x8xbf16>> to [2, 8] as (tensor<?x8xf32>) -> tensor<?x2x8xf32>
     // DEEPSEEK: lm.linear_silu_mul {{.*}} act "e4m3_1x128_pow2"
     %s = lm.linear_silu_mul %x <"g", "g_s", tensor<2x8xf8E4M3FN>> <"u", "u_s", tensor<2x8xf8E4M3FN>> inner 2 as (tensor<?x8xf32>) -> tensor<?x2xf32>
-    // With e4m3 pages key and query are rotated; only deepseek rounds the query, too.
+    // What is rounded to e4m3 is rotated first: by fast keys, in their pages; by deepseek keys, queries and latents.
     // REFERENCE-NOT: lm.hadamard
     // REFERENCE: lm.dsa.append {{.*}} format "f32"
     // REFERENCE: lm.dsa.logits {{.*}} format "f32"
@@ -28,11 +28,14 @@ lm.model @m attributes {parameters = {}} {
     // BF16-NOT: lm.hadamard
     // BF16: lm.dsa.append {{.*}} format "bf16"
     // DEEPSEEK: %[[K:.*]] = lm.hadamard
-    // DEEPSEEK: lm.dsa.append %[[K]] format "f8"
+    // DEEPSEEK: %[[RK:.*]] = lm.fake_quantize %[[K]]
+    // DEEPSEEK: lm.dsa.append %[[RK]] format "f32"
     // DEEPSEEK: %[[Q:.*]] = lm.hadamard
     // DEEPSEEK: %[[R:.*]] = lm.fake_quantize %[[Q]]
-    // DEEPSEEK: lm.dsa.logits %[[R]], {{.*}} format "f8"
+    // DEEPSEEK: lm.dsa.logits %[[R]], {{.*}} format "f32"
     // DEEPSEEK-NOT: lm.hadamard
+    // DEEPSEEK: %[[L:.*]] = lm.fake_quantize
+    // DEEPSEEK: lm.mla.append %[[L]], {{.*}} format "f32"
     // FAST: %[[K:.*]] = lm.hadamard
     // FAST: lm.dsa.append %[[K]] format "f8"
     // FAST: %[[Q:.*]] = lm.hadamard
