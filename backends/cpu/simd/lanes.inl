@@ -8,6 +8,8 @@ typedef float F32 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
 typedef int32_t I32 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
 typedef uint32_t U32 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
 typedef uint16_t U16 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
+typedef int16_t I16 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
+typedef int8_t I8 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
 typedef uint8_t U8 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
 
 template <typename V, typename T>
@@ -97,15 +99,15 @@ MODELC_INLINE F32 Exp(F32 v) {
 
 // e4m3 (OCP, no infinity) to f32, exactly, but for a power of two and for NaN: the value times kE4M3Factor is right.
 MODELC_INLINE F32 E4M3Bits(const uint8_t* p) {
+  // Sign-extended, a byte has its sign wherever the wider format wants it; the bits between are cleared.
 #if defined(__F16C__)
   // A half of the same bits is 2^8 times smaller; F16C knows subnormals.
-  const U16 b = __builtin_convertvector(Load<U8>(p), U16);
-  const U16 half = ((b & U16(0x80)) << U16(8)) | ((b & U16(0x7f)) << U16(7));
   typedef _Float16 F16 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
-  return __builtin_convertvector(__builtin_bit_cast(F16, half), F32);
+  const U16 b = __builtin_bit_cast(U16, __builtin_convertvector(Load<I8>(p), I16));
+  return __builtin_convertvector(__builtin_bit_cast(F16, (b << U16(7)) & U16(0xbf80)), F32);
 #else
-  const U32 u = __builtin_convertvector(Load<U8>(p), U32);
-  return FromBits(((u & 0x80u) << 24) | ((u & 0x7fu) << 20));
+  const U32 b = __builtin_bit_cast(U32, __builtin_convertvector(Load<I8>(p), I32));
+  return FromBits((b << 20) & 0x87f00000u);
 #endif
 }
 #if defined(__F16C__)
