@@ -55,9 +55,9 @@ def test_sparse_attention_bounds_the_bytes_of_a_long_context():
 
 
 def test_published_sizes_add_up():
-    """671 billion parameters, 37 billion of them at work for a token."""
-    total = explain(2048)["entries"]["step"]["total"]
-    assert 35e9 * 2 < total["flops"] < 45e9 * 2
+    """671 billion parameters, 37 billion of them at work for a token; attention to itself alone costs next to nothing."""
+    total = explain(1)["entries"]["step"]["total"]
+    assert 35e9 * 2 < total["flops"] < 40e9 * 2
     assert 34e9 < total["weight_bytes"] < 42e9
     many = explain(2048, rows=256)["entries"]["step"]["total"]
     assert 600e9 < many["weight_bytes"] < 690e9
