@@ -7,9 +7,7 @@ constexpr size_t kAccumulateScratch = (kPanelRows + MatmulUkernels::kMaxInputs) 
 template <typename W>
 MODELC_INLINE void WidenAt(const WeightRows& w, int64_t r, int64_t c, F32 v[4]) {
   const auto* p = static_cast<const typename W::Type*>(w.data) + r * w.k + c;
-  const F32 factor = Factor<W>(ScaleRow<W>(w, r), c / kBlock);
-  if (c + kGroup <= w.k) W::Widen(p, factor, v);
-  else WidenTail<W>(p, w.k - c, factor, v);
+  WidenGroup<W>(p, w.k - c, Factor<W>(ScaleRow<W>(w, r), c / kBlock), v);
 }
 
 // sums[t] (+)= Σ_r x[t][r]·weights(r) over rows r0 … r1-1 for kX rows of x, `sums` a group of vectors each.

@@ -24,27 +24,34 @@ static void DotDirect(const WeightRows& w, int64_t n, const float* const* x, int
     for (int t = 0; t < kX; ++t) sum[t][r] = k0 == 0 ? F32(0.0f) : acc[t * acc_stride + r];
   }
   const int64_t ahead = kRows * w.k;  // the rows that come next
-  const auto add = [&](int r, int64_t k, const F32 v[4]) {
-    for (int j = 0; j < 4; ++j)
-      for (int t = 0; t < kX; ++t) sum[t][r] = MultiplyAdd(Load(x[t] + k + j * kLanes), v[j], sum[t][r]);
-  };
   for (int64_t block = k0; block < k1; block += kBlock) {
     F32 factor[kRows];
     for (int r = 0; r < kRows; ++r) factor[r] = Factor<W>(scale[r], block / kBlock);
     const int64_t end = block + kBlock < k1 ? block + kBlock : k1;
     int64_t k = block;
-    for (; k + kGroup <= end; k += kGroup)
+    for (; k + kGroup <= end; k += kGroup) {
+      typename W::Raw raw[kRows];
       for (int r = 0; r < kRows; ++r) {
         __builtin_prefetch(row[r] + k + ahead);
-        F32 v[4];
-        W::Widen(row[r] + k, factor[r], v);
-        add(r, k, v);
+        W::Read(row[r] + k, raw[r]);
       }
+      const auto add = [&]<int j>() {
+        for (int r = 0; r < kRows; ++r) {
+          const F32 v = W::template Widen<j>(raw[r], factor[r]);
+          for (int t = 0; t < kX; ++t) sum[t][r] = MultiplyAdd(Load(x[t] + k + j * kLanes), v, sum[t][r]);
+        }
+      };
+      add.template operator()<0>();
+      add.template operator()<1>();
+      add.template operator()<2>();
+      add.template operator()<3>();
+    }
     if (k < end)
       for (int r = 0; r < kRows; ++r) {
         F32 v[4];
-        WidenTail<W>(row[r] + k, end - k, factor[r], v);
-        add(r, k, v);
+        WidenGroup<W>(row[r] + k, end - k, factor[r], v);
+        for (int j = 0; j < 4; ++j)
+          for (int t = 0; t < kX; ++t) sum[t][r] = MultiplyAdd(Load(x[t] + k + j * kLanes), v[j], sum[t][r]);
       }
   }
   for (int r = 0; r < kRows; ++r)
@@ -54,7 +61,7 @@ static void DotDirect(const WeightRows& w, int64_t n, const float* const* x, int
 // All rows of w against kX rows of x.
 template <typename W, int kX>
 static void DotFew(const WeightRows& w, const InputRows& x, F32* acc) {
-  constexpr int kRows = kX <= 2 ? 4 : kX == 3 ? 3 : kX == 4 ? 2 : 1;
+  constexpr int kRows = kX <= 2 ? 4 : kX <= 4 ? 2 : 1;  // enough sums to hide the latency of FMA, without spills
   constexpr int64_t kChunk = kX <= 2 ? 1 << 20 : 512;  // keeps the chunk of x in L1
   const float* row[kX];
   for (int t = 0; t < kX; ++t) row[t] = Row(x, t);
@@ -76,9 +83,7 @@ static void WidenPanel(const WeightRows& w, int64_t n, int64_t count, int64_t k0
     float* out = panel + r * stride;
     for (int64_t k = k0; k < k1; k += kGroup, out += kGroup) {
       F32 v[4];
-      const F32 factor = Factor<W>(scale, k / kBlock);
-      if (k + kGroup <= k1) W::Widen(row + k, factor, v);
-      else WidenTail<W>(row + k, k1 - k, factor, v);
+      WidenGroup<W>(row + k, k1 - k, Factor<W>(scale, k / kBlock), v);
       for (int j = 0; j < 4; ++j) Store(v[j], out + j * kLanes);
     }
   }

@@ -4,7 +4,8 @@ MODELC_INLINE int64_t RoundUp(int64_t k) { return (k + kGroup - 1) / kGroup * kG
 
 MODELC_INLINE const float* Row(const InputRows& x, int64_t t) { return x.data + (x.index ? x.index[t] : t) * x.stride; }
 
-static int64_t Packed(int64_t k) { return (RoundUp(k) + 15) / 16 * 16; }
+// A cache line's multiple, and some more: rows a power of two apart would share the sets of L1.
+static int64_t Packed(int64_t k) { return (RoundUp(k) + 15) / 16 * 16 + 64; }
 
 static void Pack(modelc_dtype dtype, const float* x, int64_t k, float* out) {
   WithDtype(dtype, [&](auto weights) {
