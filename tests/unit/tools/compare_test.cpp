@@ -92,6 +92,12 @@ TEST(CompareTest, WhatTheModelLacksIsNamed) {
   EXPECT_FALSE(Compare(sparse.trace, Trace{}, kReference)[0].ok);
 }
 
+TEST(CompareTest, ValuesWithoutRowsAreNotMissed) {
+  Trace want;
+  want.values[{"mtp_logits", kNoLayer}].columns = 5;
+  EXPECT_TRUE(Compare(want, Trace{}, kReference).empty());
+}
+
 TEST(CompareTest, OtherShapesAndTypesFail) {
   const auto want = Builder().Floats("hidden", 0, 2, {1, 2, 3, 4});
   EXPECT_FALSE(Compare(want.trace, Builder().Floats("hidden", 0, 2, {1, 2}).trace, kReference)[0].ok);
