@@ -18,10 +18,10 @@ struct Chunk {
 
 // The rows of one step and the pages of its sequences, scattered over a pool.
 struct Step {
-  std::vector<int32_t> pos, seq;     // [T]
-  std::vector<int32_t> pages;        // [S, P]
-  int64_t S = 0, P = 0, C = 0;       // C: longest visible context
-  int64_t pool = 0;                  // pages in the cache; some belong to no sequence
+  std::vector<int32_t> pos, seq;  // [T]
+  std::vector<int32_t> pages;     // [S, P]
+  int64_t S = 0, P = 0, C = 0;    // C: longest visible context
+  int64_t pool = 0;               // pages in the cache; some belong to no sequence
   int64_t T() const { return static_cast<int64_t>(pos.size()); }
 
   // One sequence a chunk; `padding` rows (seq = -1) are put before the first row and after the last.

@@ -15,7 +15,8 @@ std::vector<Case> AllCases() {
 
 std::string SizesName(std::initializer_list<std::pair<const char*, int64_t>> sizes) {
   std::string name;
-  for (const auto& [letter, size] : sizes) name += (name.empty() ? "" : " ") + std::string(letter) + "=" + std::to_string(size);
+  for (const auto& [letter, size] : sizes)
+    name += (name.empty() ? "" : " ") + std::string(letter) + "=" + std::to_string(size);
   return name;
 }
 

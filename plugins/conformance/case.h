@@ -24,19 +24,20 @@ inline constexpr double kAny = std::numeric_limits<double>::quiet_NaN();
 inline constexpr double kUntouched = std::numeric_limits<double>::infinity();
 
 struct Case {
-  std::string op;                  // row of ops.md
-  std::string name;                // sizes and what is special about it
+  std::string op;    // row of ops.md
+  std::string name;  // sizes and what is special about it
   Attributes attributes = Attributes::object();
-  Names names;                     // what a manifest's `where` may ask
+  Names names;  // what a manifest's `where` may ask
   // Inputs, then outputs, in the order of ops.md.
   std::function<Tensors(Random&)> make;
   // The values of the output and in-out tensors, in order, in float64.
   std::function<std::vector<Values>(const Tensors&)> reference;
   // Largest normalized mean squared error of a float result, sum (x-y)^2 / sum y^2: float32 arithmetic in any order of
-  // summation passes, bfloat16 arithmetic does not. 0: equal bit by bit. Integers and bytes are always compared exactly.
+  // summation passes, bfloat16 arithmetic does not. 0: equal bit by bit. Integers and bytes are always compared
+  // exactly.
   double nmse = 1e-9;
-  double flops = 0, bytes = 0;     // of one run: arithmetic; weights, caches and activations moved
-  bool timed = false;              // a size of the real model, for perf alone: its reference would take too long
+  double flops = 0, bytes = 0;  // of one run: arithmetic; weights, caches and activations moved
+  bool timed = false;           // a size of the real model, for perf alone: its reference would take too long
   // The same computation with one row alone; empty: the per-row tensors are cut.
   std::function<Tensors(const Tensors&, int64_t row)> alone;
 };

@@ -91,8 +91,8 @@ int64_t RowsOf(Tensors& tensors) {
 }
 
 // `batch` holds the outputs of the whole batch, `tensors` its inputs.
-absl::Status CheckAlone(const Case& c, const DeviceKernel& kernel, Device& device, const Tensors& tensors, Tensors& batch,
-                        const std::vector<Values>& expected) {
+absl::Status CheckAlone(const Case& c, const DeviceKernel& kernel, Device& device, const Tensors& tensors,
+                        Tensors& batch, const std::vector<Values>& expected) {
   const int64_t rows = RowsOf(batch);
   if (rows < 2) return absl::OkStatus();
   for (int64_t row : std::set<int64_t>{0, rows / 2, rows - 1}) {
@@ -150,8 +150,8 @@ absl::Status Check(const Case& c, const std::string& kernel_name, Device& device
 
 absl::Status Time(const Case& c, const std::string& kernel_name, Device& device, double& seconds) {
   using Clock = std::chrono::steady_clock;
-  constexpr double kEnough = 0.5;    // seconds of measuring
-  constexpr double kBatch = 0.002;   // seconds of one submit, so that its own cost does not count
+  constexpr double kEnough = 0.5;   // seconds of measuring
+  constexpr double kBatch = 0.002;  // seconds of one submit, so that its own cost does not count
   Random random(c.op + " " + c.name);
   const Tensors tensors = c.make(random);
   MODELC_ASSIGN_OR_RETURN(DeviceKernel kernel, device.Resolve(kernel_name, c.attributes.dump()));

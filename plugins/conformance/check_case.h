@@ -1,4 +1,5 @@
-// One case on one kernel: right against the reference, the same alone as in a batch, the same for any number of threads.
+// One case on one kernel: right against the reference, the same alone as in a batch, the same for any number of
+// threads.
 #ifndef MODELC_PLUGINS_CONFORMANCE_CHECK_CASE_H_
 #define MODELC_PLUGINS_CONFORMANCE_CHECK_CASE_H_
 

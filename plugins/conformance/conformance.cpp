@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "core/support/strings.h"
 #include "core/support/status.h"
+#include "core/support/strings.h"
 #include "plugins/conformance/case.h"
 #include "plugins/conformance/check_case.h"
 #include "plugins/conformance/device_tests.h"
@@ -97,7 +97,8 @@ absl::StatusOr<std::vector<Result>> Run(const Plugin& plugin, const Options& opt
   MODELC_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, Device::Open(&plugin, options.ordinal, options.threads));
   absl::StatusOr<Manifest> manifest = ParseManifest(device->manifest());
   if (!manifest.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("plugin '", Absl(plugin.name()), "': ", manifest.status().message()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("plugin '", Absl(plugin.name()), "': ", manifest.status().message()));
   }
   std::unique_ptr<Device> single;
   if (device->info().threads > 1) {

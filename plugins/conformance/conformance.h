@@ -1,5 +1,5 @@
-// Runs the op table and the device tests against a plugin: what `modelc plugin check` prints. Depends on the ABI, the loader
-// and the manifest alone, so it holds for any backend.
+// Runs the op table and the device tests against a plugin: what `modelc plugin check` prints. Depends on the ABI, the
+// loader and the manifest alone, so it holds for any backend.
 #ifndef MODELC_PLUGINS_CONFORMANCE_CONFORMANCE_H_
 #define MODELC_PLUGINS_CONFORMANCE_CONFORMANCE_H_
 
@@ -19,25 +19,25 @@ enum class Outcome : uint8_t {
 };
 
 struct Result {
-  std::string op;         // row of ops.md, or "device" and "manifest" for what belongs to no op
-  std::string name;       // the case
-  std::string kernel;     // the manifest's name; empty without one
+  std::string op;      // row of ops.md, or "device" and "manifest" for what belongs to no op
+  std::string name;    // the case
+  std::string kernel;  // the manifest's name; empty without one
   Outcome outcome = Outcome::kPassed;
-  std::string detail;     // why it failed or is not supported
-  double nmse = 0;        // of the float outputs
-  double seconds = 0;     // perf: of one run, the fastest of several
+  std::string detail;  // why it failed or is not supported
+  double nmse = 0;     // of the float outputs
+  double seconds = 0;  // perf: of one run, the fastest of several
   double flops = 0, bytes = 0;
 };
 
 struct Options {
   uint32_t ordinal = 0;
-  uint32_t threads = 0;   // 0: the plugin's choice
-  std::string op;         // only this op's cases; "device" for the device tests
-  bool perf = false;      // time the cases of the published model's sizes instead of checking the small ones
+  uint32_t threads = 0;  // 0: the plugin's choice
+  std::string op;        // only this op's cases; "device" for the device tests
+  bool perf = false;     // time the cases of the published model's sizes instead of checking the small ones
 };
 
-// Every result in the order of the table, shown to `progress` as it comes. An error only where the device cannot be opened
-// or its manifest not be read; everything later is a result.
+// Every result in the order of the table, shown to `progress` as it comes. An error only where the device cannot be
+// opened or its manifest not be read; everything later is a result.
 absl::StatusOr<std::vector<Result>> Run(const Plugin& plugin, const Options& options,
                                         const std::function<void(const Result&)>& progress);
 

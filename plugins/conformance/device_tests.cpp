@@ -22,8 +22,8 @@ struct Context {
   const std::vector<Sample>& samples;
 };
 
-#define EXPECT(condition, ...)                                           \
-  do {                                                                   \
+#define EXPECT(condition, ...)                                               \
+  do {                                                                       \
     if (!(condition)) return absl::InternalError(absl::StrCat(__VA_ARGS__)); \
   } while (false)
 
@@ -71,7 +71,8 @@ absl::Status RefusesADeviceThatIsNotThere(Context& c) {
 }
 
 absl::Status DescribesItself(Context& c) {
-  EXPECT(c.device.info().name[0] != '\0' && std::strcmp(c.device.info().name, "unnamed") != 0, "device_info gives no name");
+  EXPECT(c.device.info().name[0] != '\0' && std::strcmp(c.device.info().name, "unnamed") != 0,
+         "device_info gives no name");
   EXPECT(c.device.info().memory_bytes > 0, "device_info gives no memory");
   return absl::OkStatus();
 }
@@ -92,8 +93,8 @@ absl::Status AllocatesZeros(Context& c) {
     for (int again = 0; again < 2; ++again) {  // memory that was used before as well
       MODELC_ASSIGN_OR_RETURN(DeviceBuffer buffer, c.device.Alloc(bytes));
       MODELC_ASSIGN_OR_RETURN(std::vector<std::byte> contents, Contents(c.device, buffer));
-      EXPECT(std::count(contents.begin(), contents.end(), std::byte{0}) == static_cast<int64_t>(bytes), "a new buffer of ",
-             bytes, " bytes is not zero");
+      EXPECT(std::count(contents.begin(), contents.end(), std::byte{0}) == static_cast<int64_t>(bytes),
+             "a new buffer of ", bytes, " bytes is not zero");
       const std::vector<std::byte> dirt(bytes, std::byte{0xff});
       MODELC_RETURN_IF_ERROR(c.device.Upload(buffer, 0, dirt.data(), bytes));
       MODELC_RETURN_IF_ERROR(c.device.Sync());
@@ -213,7 +214,8 @@ absl::Status RefusesAnUnknownKernel(Context& c) {
 absl::Status RefusesBadAttributes(Context& c) {
   for (const Sample& sample : c.samples) {
     for (const char* text : {"{", "[]", "", "7"}) {
-      EXPECT(!c.device.Resolve(sample.kernel, text).ok(), "kernel '", sample.kernel, "' takes '", text, "' for attributes");
+      EXPECT(!c.device.Resolve(sample.kernel, text).ok(), "kernel '", sample.kernel, "' takes '", text,
+             "' for attributes");
     }
     for (const auto& [name, value] : sample.c->attributes.items()) {
       Attributes attributes = sample.c->attributes;
@@ -225,8 +227,8 @@ absl::Status RefusesBadAttributes(Context& c) {
              "' resolves with an object for its attribute '", name, "'");
       if (!value.is_string()) continue;
       attributes[name] = "no such word";
-      EXPECT(!c.device.Resolve(sample.kernel, attributes.dump()).ok(), "kernel '", sample.kernel, "' resolves with ", name,
-             " = 'no such word'");
+      EXPECT(!c.device.Resolve(sample.kernel, attributes.dump()).ok(), "kernel '", sample.kernel, "' resolves with ",
+             name, " = 'no such word'");
     }
   }
   return absl::OkStatus();
@@ -280,8 +282,8 @@ absl::Status RefusesBadTensors(Context& c) {
       Tensors after = good.tensors;
       MODELC_RETURN_IF_ERROR(good.placed.Download(c.device, after));
       for (size_t i = 0; i < after.size(); ++i) {
-        EXPECT(after[i].bytes == good.tensors[i].bytes, "a command before a bad one (", spoil.what, ") has run: kernel '",
-               sample.kernel, "'");
+        EXPECT(after[i].bytes == good.tensors[i].bytes, "a command before a bad one (", spoil.what,
+               ") has run: kernel '", sample.kernel, "'");
       }
     }
   }

@@ -18,7 +18,8 @@ struct Sample {
 
 // `samples`: one for every op the plugin has.
 std::vector<Result> RunDeviceTests(const Plugin& plugin, Device& device, const Options& options,
-                                   const std::vector<Sample>& samples, const std::function<void(const Result&)>& progress);
+                                   const std::vector<Sample>& samples,
+                                   const std::function<void(const Result&)>& progress);
 
 }  // namespace modelc::conformance
 

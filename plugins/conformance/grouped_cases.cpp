@@ -66,7 +66,8 @@ std::string GroupedName(const Sizes& s, const char* width, modelc_dtype dtype, c
 }
 
 Names GroupedNames(const Sizes& s, const char* width, modelc_dtype dtype, const std::string& act) {
-  return {{"W.dtype", Name(dtype)}, {"K", s.K}, {width, s.N}, {"E", static_cast<int64_t>(s.counts.size())}, {"act", act}};
+  return {
+      {"W.dtype", Name(dtype)}, {"K", s.K}, {width, s.N}, {"E", static_cast<int64_t>(s.counts.size())}, {"act", act}};
 }
 
 int64_t ActiveExperts(const Sizes& s) {
@@ -113,8 +114,11 @@ Case GroupedLinearSiluMul(Sizes s, modelc_dtype dtype, const std::string& act, b
   c.make = [=](Random& r) {
     std::vector<int32_t> rows(M);
     for (int32_t& row : rows) row = static_cast<int32_t>(r.Below(s.T));
-    return Tensors{NormalF32(r, {s.T, s.K}), I32({M}, rows).PerRow(), I32({E + 1}, Offsets(s.counts)),
-                   Weight(r, dtype, {E, s.N, s.K}, 1 / std::sqrt(s.K)), Weight(r, dtype, {E, s.N, s.K}, 1 / std::sqrt(s.K)),
+    return Tensors{NormalF32(r, {s.T, s.K}),
+                   I32({M}, rows).PerRow(),
+                   I32({E + 1}, Offsets(s.counts)),
+                   Weight(r, dtype, {E, s.N, s.K}, 1 / std::sqrt(s.K)),
+                   Weight(r, dtype, {E, s.N, s.K}, 1 / std::sqrt(s.K)),
                    Output(MODELC_F32, {M, s.N}).PerRow()};
   };
   c.reference = [=](const Tensors& t) {
@@ -129,7 +133,11 @@ Case GroupedLinearSiluMul(Sizes s, modelc_dtype dtype, const std::string& act, b
     return std::vector<Values>{y};
   };
   c.alone = [](const Tensors& t, int64_t m) {
-    return Tensors{RowOf(t[0], t[1].as<int32_t>()[m]), I32({1}, {0}), OneRow(t[2], m), t[3], t[4],
+    return Tensors{RowOf(t[0], t[1].as<int32_t>()[m]),
+                   I32({1}, {0}),
+                   OneRow(t[2], m),
+                   t[3],
+                   t[4],
                    Output(MODELC_F32, {1, t[5].shape[1]}).PerRow()};
   };
   c.flops = 4.0 * M * s.K * s.N;

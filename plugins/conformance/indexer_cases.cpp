@@ -59,8 +59,8 @@ struct ScoreSizes {
   int64_t padding, heads;
 };
 
-// Queries, head weights, step and keys. `exact`: small integers, so that every order of summation gives the same float and
-// equal scores are common.
+// Queries, head weights, step and keys. `exact`: small integers, so that every order of summation gives the same float
+// and equal scores are common.
 Tensors ScoreInputs(Random& r, const ScoreSizes& s, const IndexLayout& layout, bool exact) {
   const auto number = [&](int64_t range) {
     return exact ? static_cast<double>(r.Below(2 * range + 1) - range) : r.Normal();
@@ -168,25 +168,34 @@ enum class ScoreKind { kNormal, kTies, kNearTies, kSpecial, kAllEqual };
 
 const char* Name(ScoreKind kind) {
   switch (kind) {
-    case ScoreKind::kNormal: return "";
-    case ScoreKind::kTies: return " ties at zero";
-    case ScoreKind::kNearTies: return " neighbouring floats";
-    case ScoreKind::kSpecial: return " -0, infinities, NaN";
-    case ScoreKind::kAllEqual: return " all equal";
+    case ScoreKind::kNormal:
+      return "";
+    case ScoreKind::kTies:
+      return " ties at zero";
+    case ScoreKind::kNearTies:
+      return " neighbouring floats";
+    case ScoreKind::kSpecial:
+      return " -0, infinities, NaN";
+    case ScoreKind::kAllEqual:
+      return " all equal";
   }
   return "";
 }
 
 double Score(Random& r, ScoreKind kind) {
   switch (kind) {
-    case ScoreKind::kNormal: return r.Normal();
-    case ScoreKind::kTies: return std::max(0.0, r.Normal());
-    case ScoreKind::kNearTies: return 1 + std::ldexp(static_cast<double>(r.Below(300)), -23);
+    case ScoreKind::kNormal:
+      return r.Normal();
+    case ScoreKind::kTies:
+      return std::max(0.0, r.Normal());
+    case ScoreKind::kNearTies:
+      return 1 + std::ldexp(static_cast<double>(r.Below(300)), -23);
     case ScoreKind::kSpecial: {
       const double special[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, -NAN, 1e-42, -1e-42, 3e38, -3e38};
       return special[r.Below(10)];
     }
-    case ScoreKind::kAllEqual: return -2.5;
+    case ScoreKind::kAllEqual:
+      return -2.5;
   }
   return 0;
 }
@@ -241,15 +250,15 @@ std::vector<Case> IndexerCases() {
     cases.push_back(LogitsSelectCase({{{0, 4}}, 0, 3}, small, 64));  // fewer visible than k
     cases.push_back(LogitsSelectCase({{}, 2, 3}, small, 8));
   }
-  for (ScoreKind kind : {ScoreKind::kNormal, ScoreKind::kTies, ScoreKind::kNearTies, ScoreKind::kSpecial,
-                         ScoreKind::kAllEqual}) {
+  for (ScoreKind kind :
+       {ScoreKind::kNormal, ScoreKind::kTies, ScoreKind::kNearTies, ScoreKind::kSpecial, ScoreKind::kAllEqual}) {
     cases.push_back(SelectCase(mixed, 1, 17, kind));
     cases.push_back(SelectCase({{2999, 1}, {40, 2}}, 0, 256, kind));
     cases.push_back(SelectCase({{5000, 1}}, 0, 2048, kind));
     cases.push_back(SelectCase({{333, 3}}, 0, 1, kind));
   }
-  cases.push_back(SelectCase({{63, 1}}, 0, 64, ScoreKind::kNormal));    // exactly k visible
-  cases.push_back(SelectCase({{0, 3}}, 0, 5, ScoreKind::kNormal));      // fewer visible than k
+  cases.push_back(SelectCase({{63, 1}}, 0, 64, ScoreKind::kNormal));  // exactly k visible
+  cases.push_back(SelectCase({{0, 3}}, 0, 5, ScoreKind::kNormal));    // fewer visible than k
   cases.push_back(SelectCase({}, 0, 5, ScoreKind::kNormal));
   for (int32_t depth : {4096, 32768}) {
     cases.push_back(LogitsCase({{{depth - 1, 1}}, 0, 64}, {"f8", 128}, true));

@@ -79,12 +79,21 @@ Case HeadLinear(const HeadSizes& s, modelc_dtype dtype, bool timed = false) {
   const int64_t x_count = s.transposed ? s.count : s.L, out = s.transposed ? s.L : s.count;
   Case c;
   c.op = "head_linear";
-  c.name = SizesName({{"T", s.T}, {"h", s.h}, {"D", s.D}, {"R", s.R}, {"L", s.L}, {"x_first", s.x_first},
-                      {"first", s.first}, {"count", s.count}}) +
+  c.name = SizesName({{"T", s.T},
+                      {"h", s.h},
+                      {"D", s.D},
+                      {"R", s.R},
+                      {"L", s.L},
+                      {"x_first", s.x_first},
+                      {"first", s.first},
+                      {"count", s.count}}) +
            (s.transposed ? " transposed W=" : " W=") + Name(dtype);
-  c.attributes = {{"x_first", s.x_first}, {"x_count", x_count},           {"first", s.first},
-                  {"count", s.count},     {"transposed", s.transposed}};
-  c.names = {{"W.dtype", Name(dtype)}, {"h", s.h},         {"D", s.D},         {"R", s.R},        {"L", s.L},
+  c.attributes = {{"x_first", s.x_first},
+                  {"x_count", x_count},
+                  {"first", s.first},
+                  {"count", s.count},
+                  {"transposed", s.transposed}};
+  c.names = {{"W.dtype", Name(dtype)}, {"h", s.h},           {"D", s.D},         {"R", s.R},        {"L", s.L},
              {"x_first", s.x_first},   {"x_count", x_count}, {"first", s.first}, {"count", s.count}};
   c.make = [=](Random& r) {
     return Tensors{NormalF32(r, {s.T, s.h, s.D}).PerRow(), Weight(r, dtype, {s.h * s.R, s.L}, 1 / std::sqrt(s.L)),
@@ -117,7 +126,7 @@ std::vector<Case> LinearCases() {
   for (modelc_dtype dtype : {MODELC_F8E4M3, MODELC_BF16, MODELC_F32}) {
     for (const char* act : {"none", kQuantized}) {
       cases.push_back(Linear(1, 256, 128, dtype, act));
-      cases.push_back(Linear(3, 200, 130, dtype, act));   // part blocks at both edges
+      cases.push_back(Linear(3, 200, 130, dtype, act));  // part blocks at both edges
       cases.push_back(Linear(33, 384, 65, dtype, act));
       cases.push_back(LinearSiluMul(1, 256, 128, dtype, act));
       cases.push_back(LinearSiluMul(5, 130, 67, dtype, act));

@@ -32,7 +32,8 @@ Case AppendCase(const std::vector<Chunk>& chunks, int64_t padding, const LatentL
       if (step.IsPadding(i)) continue;
       Values record(latent.begin() + i * layout.L, latent.begin() + (i + 1) * layout.L);
       record.insert(record.end(), key.begin() + i * layout.R, key.begin() + (i + 1) * layout.R);
-      layout.Write(&cache.bytes[step.Page(i, step.pos[i]) * layout.page_bytes()], step.pos[i] % kPageTokens, record.data());
+      layout.Write(&cache.bytes[step.Page(i, step.pos[i]) * layout.page_bytes()], step.pos[i] % kPageTokens,
+                   record.data());
     }
     return std::vector<Values>{ToValues(cache)};
   };
@@ -149,8 +150,8 @@ std::vector<Case> MLACases() {
     cases.push_back(AttendCase({mixed, 0, 3, 33}, odd));
     cases.push_back(AttendCase({{{300, 1}, {5, 6}}, 1, 16, 64}, published));
     cases.push_back(AttendCase({{{700, 1}}, 0, 2, 0}, small));
-    cases.push_back(AttendCase({{{0, 1}}, 0, 1, 1}, small));              // one position to attend to
-    cases.push_back(AttendCase({{{400, 2}}, 0, 2, 128}, small, 300.0));   // softmax must subtract the largest logit
+    cases.push_back(AttendCase({{{0, 1}}, 0, 1, 1}, small));             // one position to attend to
+    cases.push_back(AttendCase({{{400, 2}}, 0, 2, 128}, small, 300.0));  // softmax must subtract the largest logit
     cases.push_back(AttendCase({{}, 2, 2, 8}, small));
     cases.push_back(AttendCase({{}, 0, 2, 8}, small));
   }

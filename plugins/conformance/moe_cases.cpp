@@ -14,11 +14,15 @@ struct RouteSizes {
   bool normalize;
 };
 
-// Indices 0…n-1, the largest key first, ties to the lower index.
+// Indices 0…n-1, the largest key first, ties to the lower index, NaN last.
 std::vector<int64_t> Ranked(const Values& key) {
   std::vector<int64_t> order(key.size());
   std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return key[a] != key[b] ? key[a] > key[b] : a < b; });
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    if (std::isnan(key[a]) != std::isnan(key[b])) return std::isnan(key[b]);
+    if (key[a] > key[b] || key[a] < key[b]) return key[a] > key[b];
+    return a < b;
+  });
   return order;
 }
 
@@ -27,16 +31,14 @@ void RouteRow(const RouteSizes& s, const Values& score, const Values& biased, do
   const int64_t size = s.E / s.groups;
   Values group(s.groups);
   for (int64_t g = 0; g < s.groups; ++g) {
-    Values members(biased.begin() + g * size, biased.begin() + (g + 1) * size);
-    std::sort(members.rbegin(), members.rend());
-    group[g] = members[0] + (size > 1 ? members[1] : 0);
+    const Values members(biased.begin() + g * size, biased.begin() + (g + 1) * size);
+    const std::vector<int64_t> best = Ranked(members);
+    group[g] = members[best[0]] + (size > 1 ? members[best[1]] : 0);
   }
-  Values allowed(s.E, -std::numeric_limits<double>::infinity());
-  const std::vector<int64_t> groups = Ranked(group);
-  for (int64_t i = 0; i < s.topk_group; ++i) {
-    std::copy_n(&biased[groups[i] * size], size, &allowed[groups[i] * size]);
-  }
-  std::vector<int64_t> chosen = Ranked(allowed);
+  std::vector<int64_t> groups = Ranked(group);
+  groups.resize(s.topk_group);
+  std::vector<int64_t> chosen = Ranked(biased);
+  std::erase_if(chosen, [&](int64_t e) { return std::find(groups.begin(), groups.end(), e / size) == groups.end(); });
   chosen.resize(s.A);
   std::sort(chosen.begin(), chosen.end());
   double sum = 0;
@@ -47,20 +49,32 @@ void RouteRow(const RouteSizes& s, const Values& score, const Values& biased, do
   }
 }
 
-Case Route(const RouteSizes& s, bool ties = false) {
+enum class Logits { kNormal, kTies, kSpecial };
+
+Case Route(const RouteSizes& s, Logits kind = Logits::kNormal) {
   Case c;
   c.op = "moe.route";
   c.name = SizesName({{"T", s.T}, {"E", s.E}, {"A", s.A}, {"groups", s.groups}, {"topk_group", s.topk_group}}) +
-           (s.normalize ? " normalize" : "") + (ties ? " ties" : "");
+           (s.normalize ? " normalize" : "") +
+           (kind == Logits::kTies      ? " ties"
+            : kind == Logits::kSpecial ? " NaN, infinities"
+                                       : "");
   c.attributes = {{"groups", s.groups}, {"topk_group", s.topk_group}, {"scale", s.scale}, {"normalize", s.normalize}};
   c.names = {{"E", s.E}, {"A", s.A}, {"groups", s.groups}, {"topk_group", s.topk_group}};
   c.make = [=](Random& r) {
     HostTensor logits = NormalF32(r, {s.T, s.E}), bias = NormalF32(r, {s.E}, 0.1);
-    if (ties) {  // three values and no bias: equal experts and equal groups
-      for (int64_t i = 0; i < s.T * s.E; ++i) logits.as<float>()[i] = static_cast<float>(r.Below(3));
+    float* logit = logits.as<float>();
+    if (kind == Logits::kTies) {  // three values and no bias: equal experts and equal groups
+      for (int64_t i = 0; i < s.T * s.E; ++i) logit[i] = static_cast<float>(r.Below(3));
       std::fill_n(bias.as<float>(), s.E, 0.0f);
     }
-    return Tensors{logits.PerRow(), bias, Output(MODELC_F32, {s.T, s.A}).PerRow(), Output(MODELC_I32, {s.T, s.A}).PerRow()};
+    if (kind == Logits::kSpecial) {
+      const float special[] = {NAN, INFINITY, -INFINITY, 1.0f};
+      for (int64_t i = 0; i < s.T * s.E; ++i)
+        logit[i] = i < s.E ? NAN : r.Below(3) == 0 ? special[r.Below(4)] : logit[i];
+    }
+    return Tensors{logits.PerRow(), bias, Output(MODELC_F32, {s.T, s.A}).PerRow(),
+                   Output(MODELC_I32, {s.T, s.A}).PerRow()};
   };
   c.reference = [=](const Tensors& t) {
     const Values logits = ToValues(t[0]), bias = ToValues(t[1]);
@@ -145,7 +159,8 @@ std::vector<Case> MoECases() {
       Route({3, 16, 4, 4, 2, 1.0, false}),
       Route({4, 6, 2, 1, 1, 2.5, true}),
       Route({2, 8, 3, 8, 5, 1.0, true}),  // groups of one expert
-      Route({9, 64, 6, 8, 3, 2.5, true}, /*ties=*/true),
+      Route({9, 64, 6, 8, 3, 2.5, true}, Logits::kTies),
+      Route({9, 32, 6, 8, 3, 2.5, true}, Logits::kSpecial),
       Route({0, 16, 4, 4, 2, 1.0, true}),
       Dispatch(7, 2, 5),
       Dispatch(1, 8, 256),

@@ -33,7 +33,8 @@ Case RmsNormCase(int64_t T, int64_t X, int64_t first, int64_t D, modelc_dtype dt
   c.attributes = {{"eps", kEps}, {"first", first}};
   c.names = {{"W.dtype", Name(dtype)}, {"D", D}, {"first", first}};
   c.make = [=](Random& r) {
-    return Tensors{NormalF32(r, {T, X}, magnitude).PerRow(), Weight(r, dtype, {D}), Output(MODELC_F32, {T, D}).PerRow()};
+    return Tensors{NormalF32(r, {T, X}, magnitude).PerRow(), Weight(r, dtype, {D}),
+                   Output(MODELC_F32, {T, D}).PerRow()};
   };
   c.reference = [=](const Tensors& t) {
     return std::vector<Values>{RmsNorm(ToValues(t[0]), ToValues(t[1]), T, X, first, kEps)};
@@ -83,7 +84,8 @@ Case LayerNormCase(int64_t T, int64_t D, modelc_dtype dtype, double mean) {
       double average = 0, variance = 0;
       for (int64_t d = 0; d < D; ++d) average += x[i * D + d] / D;
       for (int64_t d = 0; d < D; ++d) variance += std::pow(x[i * D + d] - average, 2) / D;
-      for (int64_t d = 0; d < D; ++d) y[i * D + d] = (x[i * D + d] - average) / std::sqrt(variance + kEps) * w[d] + b[d];
+      for (int64_t d = 0; d < D; ++d)
+        y[i * D + d] = (x[i * D + d] - average) / std::sqrt(variance + kEps) * w[d] + b[d];
     }
     return std::vector<Values>{y};
   };

@@ -38,15 +38,16 @@ struct RopeSizes {
   int64_t T, h, D, first, dim;  // h = 0: x is [T, D]
   const char* pairs;
   bool keep;
-  int32_t farthest;             // largest position
+  int32_t farthest;  // largest position
 };
 
 Case Rope(const RopeSizes& s) {
   const int64_t heads = std::max<int64_t>(s.h, 1), width = s.keep ? s.D : s.dim;
   Case c;
   c.op = "rope";
-  c.name = SizesName({{"T", s.T}, {"h", s.h}, {"D", s.D}, {"first", s.first}, {"dim", s.dim}, {"farthest", s.farthest}}) +
-           " " + s.pairs + (s.keep ? " keep" : "");
+  c.name =
+      SizesName({{"T", s.T}, {"h", s.h}, {"D", s.D}, {"first", s.first}, {"dim", s.dim}, {"farthest", s.farthest}}) +
+      " " + s.pairs + (s.keep ? " keep" : "");
   c.attributes = {{"first", s.first}, {"dim", s.dim}, {"pairs", s.pairs}, {"keep", s.keep}};
   c.names = {{"h", s.h}, {"D", s.D}, {"first", s.first}, {"dim", s.dim}, {"pairs", s.pairs}};
   // An angle of thousands of radians, rounded to float32 as the published code has it, is off by a thousandth.
@@ -175,7 +176,8 @@ Case Concat(int64_t T, int64_t A, int64_t B) {
   c.name = SizesName({{"T", T}, {"A", A}, {"B", B}});
   c.nmse = 0;
   c.make = [=](Random& r) {
-    return Tensors{NormalF32(r, {T, A}).PerRow(), NormalF32(r, {T, B}).PerRow(), Output(MODELC_F32, {T, A + B}).PerRow()};
+    return Tensors{NormalF32(r, {T, A}).PerRow(), NormalF32(r, {T, B}).PerRow(),
+                   Output(MODELC_F32, {T, A + B}).PerRow()};
   };
   c.reference = [=](const Tensors& t) {
     const Values a = ToValues(t[0]), b = ToValues(t[1]);
@@ -222,8 +224,8 @@ std::vector<Case> RowCases() {
   for (const char* pairs : {"interleaved", "half"}) {
     cases.push_back(Rope({3, 4, 192, 128, 64, pairs, true, 4095}));  // MLA's query: the rotated part last
     cases.push_back(Rope({3, 4, 192, 128, 64, pairs, false, 4095}));
-    cases.push_back(Rope({5, 0, 64, 0, 64, pairs, true, 163839}));   // the longest context
-    cases.push_back(Rope({3, 2, 128, 0, 64, pairs, true, 4095}));    // the indexer's: first
+    cases.push_back(Rope({5, 0, 64, 0, 64, pairs, true, 163839}));  // the longest context
+    cases.push_back(Rope({3, 2, 128, 0, 64, pairs, true, 4095}));   // the indexer's: first
     cases.push_back(Rope({2, 3, 21, 5, 6, pairs, false, 100}));
     cases.push_back(Rope({0, 4, 192, 128, 64, pairs, true, 4095}));
   }

@@ -47,21 +47,29 @@ int64_t Elements(const Shape& shape) {
 int64_t ByteSize(modelc_dtype dtype) {
   switch (dtype) {
     case MODELC_F32:
-    case MODELC_I32: return 4;
-    case MODELC_BF16: return 2;
+    case MODELC_I32:
+      return 4;
+    case MODELC_BF16:
+      return 2;
     case MODELC_F8E4M3:
-    case MODELC_U8: return 1;
+    case MODELC_U8:
+      return 1;
   }
   return 0;
 }
 
 const char* Name(modelc_dtype dtype) {
   switch (dtype) {
-    case MODELC_F32: return "f32";
-    case MODELC_BF16: return "bf16";
-    case MODELC_F8E4M3: return "f8e4m3";
-    case MODELC_I32: return "i32";
-    case MODELC_U8: return "u8";
+    case MODELC_F32:
+      return "f32";
+    case MODELC_BF16:
+      return "bf16";
+    case MODELC_F8E4M3:
+      return "f8e4m3";
+    case MODELC_I32:
+      return "i32";
+    case MODELC_U8:
+      return "u8";
   }
   return "?";
 }
@@ -177,10 +185,18 @@ Values ToValues(const HostTensor& t) {
   Values values(t.left_out ? 0 : Elements(t.shape));
   const int64_t n = static_cast<int64_t>(values.size());
   switch (t.dtype) {
-    case MODELC_F32: std::copy_n(t.as<float>(), n, values.begin()); break;
-    case MODELC_I32: std::copy_n(t.as<int32_t>(), n, values.begin()); break;
-    case MODELC_U8: std::copy_n(t.as<uint8_t>(), n, values.begin()); break;
-    case MODELC_BF16: std::transform(t.as<uint16_t>(), t.as<uint16_t>() + n, values.begin(), DecodeBF16); break;
+    case MODELC_F32:
+      std::copy_n(t.as<float>(), n, values.begin());
+      break;
+    case MODELC_I32:
+      std::copy_n(t.as<int32_t>(), n, values.begin());
+      break;
+    case MODELC_U8:
+      std::copy_n(t.as<uint8_t>(), n, values.begin());
+      break;
+    case MODELC_BF16:
+      std::transform(t.as<uint16_t>(), t.as<uint16_t>() + n, values.begin(), DecodeBF16);
+      break;
     case MODELC_F8E4M3:
       std::transform(t.as<uint8_t>(), t.as<uint8_t>() + n, values.begin(), DecodeE4M3);
       if (!t.scale.empty()) {

@@ -37,17 +37,27 @@ struct HostTensor {
   modelc_dtype dtype = MODELC_F32;
   Shape shape;
   std::vector<std::byte> bytes;
-  std::vector<float> scale;    // of block-quantized weights: [..., ceil(N/128), ceil(K/128)]
+  std::vector<float> scale;  // of block-quantized weights: [..., ceil(N/128), ceil(K/128)]
   Role role = Role::kInput;
-  bool per_row = false;        // the first dimension counts rows, each computed on its own
-  bool left_out = false;       // passed without a buffer
+  bool per_row = false;   // the first dimension counts rows, each computed on its own
+  bool left_out = false;  // passed without a buffer
 
   template <typename T>
-  T* as() { return reinterpret_cast<T*>(bytes.data()); }
+  T* as() {
+    return reinterpret_cast<T*>(bytes.data());
+  }
   template <typename T>
-  const T* as() const { return reinterpret_cast<const T*>(bytes.data()); }
-  HostTensor& PerRow() { per_row = true; return *this; }
-  HostTensor& InOut() { role = Role::kInOut; return *this; }
+  const T* as() const {
+    return reinterpret_cast<const T*>(bytes.data());
+  }
+  HostTensor& PerRow() {
+    per_row = true;
+    return *this;
+  }
+  HostTensor& InOut() {
+    role = Role::kInOut;
+    return *this;
+  }
 };
 
 // What an output holds before the kernel runs, to see what it leaves alone.

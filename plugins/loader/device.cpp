@@ -64,8 +64,8 @@ absl::StatusOr<std::unique_ptr<Device>> Device::Open(const Plugin* plugin, uint3
     return absl::OkStatus();
   };
   if (absl::Status status = open(); !status.ok()) {
-    return absl::Status(status.code(), absl::StrCat("backend '", Absl(plugin->name()), "', device ", ordinal, ": ",
-                                                    status.message()));
+    return absl::Status(status.code(),
+                        absl::StrCat("backend '", Absl(plugin->name()), "', device ", ordinal, ": ", status.message()));
   }
   return device;
 }

@@ -19,8 +19,7 @@ absl::Status CheckSharedLibrary(const std::filesystem::path& file) {
   if (ec || !in) return absl::PermissionDeniedError("cannot be read; check its permissions");
 
   Elf64_Ehdr header{};
-  if (!in.read(reinterpret_cast<char*>(&header), sizeof header) ||
-      std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
+  if (!in.read(reinterpret_cast<char*>(&header), sizeof header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
     return absl::InvalidArgumentError("not a shared library (no ELF header)");
   }
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_type != ET_DYN) {

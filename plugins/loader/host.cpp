@@ -1,20 +1,25 @@
 #include "plugins/loader/host.h"
 
 #include <cstdio>
+#include <cstring>
 #include <memory>
 #include <string>
 
 // Opaque to plugins.
 struct modelc_error {
-  modelc_code code;
+  int32_t code;
   std::string message;
 };
 
 namespace modelc {
 namespace {
 
+// A C plugin may pass any number for the code, which a C++ enumeration must not be read with.
 modelc_error* MakeError(modelc_code code, const char* message) {
-  return new modelc_error{code, message == nullptr ? "no message" : message};
+  int32_t number;
+  static_assert(sizeof number == sizeof code);
+  std::memcpy(&number, &code, sizeof number);
+  return new modelc_error{number, message == nullptr ? "no message" : message};
 }
 
 void FreeError(modelc_error* error) { delete error; }
@@ -24,7 +29,7 @@ void Log(int severity, const char* message) {
   std::fprintf(stderr, "plugin: %s%s\n", level, message == nullptr ? "" : message);
 }
 
-absl::StatusCode ToStatusCode(modelc_code code) {
+absl::StatusCode ToStatusCode(int32_t code) {
   switch (code) {
     case MODELC_INVALID_ARGUMENT:
     case MODELC_NOT_FOUND:
@@ -32,7 +37,8 @@ absl::StatusCode ToStatusCode(modelc_code code) {
     case MODELC_FAILED_PRECONDITION:
     case MODELC_UNIMPLEMENTED:
     case MODELC_INTERNAL:
-    case MODELC_UNAVAILABLE: return static_cast<absl::StatusCode>(code);
+    case MODELC_UNAVAILABLE:
+      return static_cast<absl::StatusCode>(code);
   }
   return absl::StatusCode::kInternal;
 }

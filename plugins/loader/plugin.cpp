@@ -68,7 +68,8 @@ absl::Status Negotiate(modelc_plugin_query_fn query, modelc_plugin_api& api) {
   api.struct_size = sizeof api;
   MODELC_RETURN_IF_ERROR(TakeError(query(&HostApi(), &api)));
   if (!MODELC_KNOWS(modelc_plugin_api, &api, abi_minor)) {
-    return absl::FailedPreconditionError("states no ABI version; modelc_plugin_query must fill struct_size and the version");
+    return absl::FailedPreconditionError(
+        "states no ABI version; modelc_plugin_query must fill struct_size and the version");
   }
   if (api.abi_major != MODELC_ABI_MAJOR) {
     return absl::FailedPreconditionError(absl::StrCat("was built for ABI ", api.abi_major, ".", api.abi_minor,

@@ -101,7 +101,9 @@ class Device {
                     uint64_t bytes);
   absl::Status Submit(absl::Span<const modelc_command> commands, uint64_t replay_key = 0);
   absl::Status Sync();
-  struct Counters { uint64_t weight_bytes = 0, cache_bytes = 0; };
+  struct Counters {
+    uint64_t weight_bytes = 0, cache_bytes = 0;
+  };
   absl::StatusOr<Counters> ReadCounters();  // zeros where the plugin has none
 
  private:

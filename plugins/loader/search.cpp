@@ -54,7 +54,8 @@ std::string Describe(const std::vector<FoundPlugin>& found) {
     const Plugin& plugin = **f.plugin;
     absl::StatusOr<uint32_t> count = plugin.DeviceCount();
     parts.push_back(absl::StrCat(Absl(plugin.name()), " (", f.path.string(), ", ",
-                                 count.ok() ? absl::StrCat(*count, " devices") : std::string(count.status().message()), ")"));
+                                 count.ok() ? absl::StrCat(*count, " devices") : std::string(count.status().message()),
+                                 ")"));
   }
   return absl::StrCat("found: ", absl::StrJoin(parts, "; "));
 }
@@ -100,9 +101,8 @@ absl::StatusOr<const Plugin*> SelectPlugin(const PluginSearch& search, std::stri
     if (fallback == nullptr) fallback = plugin;
   }
   if (fallback != nullptr) return fallback;
-  return absl::NotFoundError(
-      absl::StrCat(name.empty() ? "no backend has a device" : absl::StrCat("no backend '", Absl(name), "'"), "; ",
-                   Describe(found)));
+  return absl::NotFoundError(absl::StrCat(
+      name.empty() ? "no backend has a device" : absl::StrCat("no backend '", Absl(name), "'"), "; ", Describe(found)));
 }
 
 }  // namespace modelc

@@ -51,7 +51,8 @@ class Where {
     return true;
   }
   absl::Status Error(std::string_view what) const {
-    return absl::InvalidArgumentError(absl::StrCat("condition '", Absl(text_), "': ", Absl(what), " at '", Absl(token_), "'"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("condition '", Absl(text_), "': ", Absl(what), " at '", Absl(token_), "'"));
   }
 
   absl::StatusOr<bool> Or(int depth) {
@@ -124,11 +125,16 @@ class Where {
     if (!lhs || !rhs || lhs->index() != 0 || rhs->index() != 0) return std::nullopt;
     int64_t a = std::get<0>(*lhs), b = std::get<0>(*rhs), out = 0;
     switch (op) {
-      case '+': return __builtin_add_overflow(a, b, &out) ? Value() : Value(out);
-      case '-': return __builtin_sub_overflow(a, b, &out) ? Value() : Value(out);
-      case '*': return __builtin_mul_overflow(a, b, &out) ? Value() : Value(out);
-      case '%': return b <= 0 ? Value() : Value(a % b);
-      default: return b <= 0 ? Value() : Value(a / b);
+      case '+':
+        return __builtin_add_overflow(a, b, &out) ? Value() : Value(out);
+      case '-':
+        return __builtin_sub_overflow(a, b, &out) ? Value() : Value(out);
+      case '*':
+        return __builtin_mul_overflow(a, b, &out) ? Value() : Value(out);
+      case '%':
+        return b <= 0 ? Value() : Value(a % b);
+      default:
+        return b <= 0 ? Value() : Value(a / b);
     }
   }
   absl::StatusOr<Value> Atom() {
@@ -139,8 +145,8 @@ class Where {
     Next();
     int64_t number;
     if (absl::SimpleAtoi(Absl(token), &number)) return Value(number);
-    static constexpr std::string_view kWords[] = {"f32", "bf16", "f8e4m3", "f8", "i32", "none", "e4m3_1x128_pow2",
-                                                  "interleaved", "half"};
+    static constexpr std::string_view kWords[] = {
+        "f32", "bf16", "f8e4m3", "f8", "i32", "none", "e4m3_1x128_pow2", "interleaved", "half"};
     for (std::string_view word : kWords) {
       if (token == word) return Value(std::string(token));
     }

@@ -12,16 +12,19 @@ namespace modelc::sdk {
 inline uint64_t ElementBytes(uint32_t dtype) {
   switch (dtype) {
     case MODELC_F32:
-    case MODELC_I32: return 4;
-    case MODELC_BF16: return 2;
+    case MODELC_I32:
+      return 4;
+    case MODELC_BF16:
+      return 2;
     case MODELC_F8E4M3:
-    case MODELC_U8: return 1;
+    case MODELC_U8:
+      return 1;
   }
   return 0;
 }
 
-// Bytes a tensor covers from its offset on. Nothing when its dtype is unknown, its rank above 4, a size negative, or the
-// product too large for a buffer.
+// Bytes a tensor covers from its offset on. Nothing when its dtype is unknown, its rank above 4, a size negative, or
+// the product too large for a buffer.
 inline std::optional<uint64_t> TensorBytes(const modelc_tensor& t) {
   uint64_t bytes = ElementBytes(t.dtype);
   if (bytes == 0 || t.rank > 4) return std::nullopt;

@@ -19,7 +19,9 @@ struct Tensor {
   int64_t shape[4];
 
   template <typename T>
-  T* As() const { return reinterpret_cast<T*>(data); }
+  T* As() const {
+    return reinterpret_cast<T*>(data);
+  }
   bool Is(uint32_t wanted, uint32_t wanted_rank) const { return data && dtype == wanted && rank == wanted_rank; }
 };
 

@@ -1,5 +1,5 @@
-// The mydevice backend: one device in host memory that runs every submit at once. Streams are in order by nature here; a real
-// device queues the work and waits in stream_sync.
+// The mydevice backend: one device in host memory that runs every submit at once. Streams are in order by nature here;
+// a real device queues the work and waits in stream_sync.
 #include "plugins/sdk/plugin.h"
 
 #include <cstdlib>
@@ -42,7 +42,8 @@ std::string Manifest() {
     if (*entry.where) kernel["where"] = entry.where;
     kernels.push_back(kernel);
   }
-  return nlohmann::json{{"schema", 1}, {"device", {{"kind", "mydevice"}, {"codegen", "none"}}}, {"kernels", kernels}}.dump();
+  return nlohmann::json{{"schema", 1}, {"device", {{"kind", "mydevice"}, {"codegen", "none"}}}, {"kernels", kernels}}
+      .dump();
 }
 
 modelc_error* DeviceOpen(uint32_t ordinal, const modelc_device_options*, modelc_device** out) {

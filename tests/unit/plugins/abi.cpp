@@ -1,5 +1,5 @@
-// Holds the layout of the ABI's structs: the offset of every last field. A failure means a field was moved, removed or put
-// anywhere but at the end; new fields get a new line here and an entry in plugins/abi/CHANGELOG.md.
+// Holds the layout of the ABI's structs: the offset of every last field. A failure means a field was moved, removed or
+// put anywhere but at the end; new fields get a new line here and an entry in plugins/abi/CHANGELOG.md.
 #include "plugins/abi/plugin.h"
 
 static_assert(offsetof(modelc_host_api, log) == 32);

@@ -123,7 +123,8 @@ TEST(ConformanceTest, TheTableCoversTheOps) {
 
 TEST(ConformanceTest, CaseNamesAreUnique) {
   std::map<std::string, int> seen;
-  for (const Case& c : AllCases()) EXPECT_EQ(seen[c.op + " " + c.name + (c.timed ? " timed" : "")]++, 0) << c.op << " " << c.name;
+  for (const Case& c : AllCases())
+    EXPECT_EQ(seen[c.op + " " + c.name + (c.timed ? " timed" : "")]++, 0) << c.op << " " << c.name;
 }
 
 }  // namespace

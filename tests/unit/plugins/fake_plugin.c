@@ -1,5 +1,5 @@
-/* A plugin with memory and streams but no kernels, in C99: proves the ABI needs no C++. FAKE_… definitions make it old, new or
- * broken in one way each. */
+/* A plugin with memory and streams but no kernels, in C99: proves the ABI needs no C++. FAKE_… definitions make it old,
+ * new or broken in one way each. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +18,16 @@
 #define FAKE_NAME "fake"
 #endif
 
-struct modelc_device { int ordinal; };
-struct modelc_buffer { char* data; uint64_t bytes; };
-struct modelc_stream { modelc_device* device; };
+struct modelc_device {
+  int ordinal;
+};
+struct modelc_buffer {
+  char* data;
+  uint64_t bytes;
+};
+struct modelc_stream {
+  modelc_device* device;
+};
 
 static const modelc_host_api* host;
 
@@ -100,14 +107,16 @@ static modelc_error* check_range(const modelc_buffer* buffer, uint64_t offset, u
   return offset > buffer->bytes || bytes > buffer->bytes - offset ? fail("outside the buffer") : NULL;
 }
 
-static modelc_error* buffer_upload(modelc_stream* s, modelc_buffer* dst, uint64_t offset, const void* src, uint64_t bytes) {
+static modelc_error* buffer_upload(modelc_stream* s, modelc_buffer* dst, uint64_t offset, const void* src,
+                                   uint64_t bytes) {
   modelc_error* error = check_range(dst, offset, bytes);
   (void)s;
   if (error == NULL) memcpy(dst->data + offset, src, bytes);
   return error;
 }
 
-static modelc_error* buffer_download(modelc_stream* s, const modelc_buffer* src, uint64_t offset, void* dst, uint64_t bytes) {
+static modelc_error* buffer_download(modelc_stream* s, const modelc_buffer* src, uint64_t offset, void* dst,
+                                     uint64_t bytes) {
   modelc_error* error = check_range(src, offset, bytes);
   (void)s;
   if (error == NULL) memcpy(dst, src->data + offset, bytes);
@@ -138,7 +147,8 @@ static modelc_error* stream_sync(modelc_stream* stream) {
 }
 #endif
 
-static modelc_error* kernel_resolve(modelc_device* device, const char* name, const char* attributes, modelc_kernel** out) {
+static modelc_error* kernel_resolve(modelc_device* device, const char* name, const char* attributes,
+                                    modelc_kernel** out) {
   (void)device, (void)name, (void)attributes, (void)out;
   return host->error_make(MODELC_NOT_FOUND, "the fake has no kernels");
 }

@@ -27,11 +27,13 @@ cmake --build mine/build
 grep -q " passed, 0 failed, " check || fail "the new plugin fails its checks"
 "$modelc" plugin check mine/build/libmodelc_mine.so --op linear --json > check.json
 grep -q '"outcome": "passed"' check.json || fail "no case of linear passed"
-"$modelc" plugin list --plugin mine/build/libmodelc_mine.so | grep -q "^mine " || fail "--plugin does not list it"
+"$modelc" plugin list --plugin mine/build/libmodelc_mine.so > list
+grep -q "^mine " list || fail "--plugin does not list it"
 
 echo "not a library" > libmodelc_text.so
 status=0
 "$modelc" plugin check ./libmodelc_text.so 2> error || status=$?
 [ $status = 2 ] || fail "a text file gives exit status $status, want 2"
 grep -q "not a shared library" error || fail "no reason given: $(cat error)"
-MODELC_PLUGIN_PATH=$work "$modelc" plugin list | grep -q "not loaded: .*libmodelc_text.so" || fail "list hides what it cannot load"
+MODELC_PLUGIN_PATH=$work "$modelc" plugin list > list
+grep -q "not loaded: .*libmodelc_text.so" list || fail "list hides what it cannot load"

@@ -76,7 +76,8 @@ class SelectsLate : public Kernel {
       std::vector<int32_t> order(t[2].As<int32_t>()[row] < 0 ? 0 : t[1].As<int32_t>()[row] + 1);
       for (size_t p = 0; p < order.size(); ++p) order[p] = static_cast<int32_t>(p);
       const auto key = [&](int32_t p) { return std::isnan(score[p]) ? -INFINITY : score[p]; };
-      std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return key(a) != key(b) ? key(a) > key(b) : a > b; });
+      std::sort(order.begin(), order.end(),
+                [&](int32_t a, int32_t b) { return key(a) != key(b) ? key(a) > key(b) : a > b; });
       order.resize(std::min<size_t>(order.size(), k));
       std::sort(order.begin(), order.end());
       std::fill_n(out, k, -1);
