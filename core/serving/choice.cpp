@@ -89,7 +89,7 @@ void Choice::End(FinishReason reason, Piece& piece) {
   finished_ = true;
   const bool stopped = reason != FinishReason::kLength;
   piece.finish_reason = !stopped ? "length" : parser_ && parser_->has_tool_calls() ? "tool_calls" : "stop";
-  if (stopped && parser_ && parser_->malformed()) {
+  if (parser_ && parser_->malformed()) {
     piece.warning = absl::StrCat("malformed answer, in content as it came: ", parser_->fault());
   } else if (stopped && request_.expects_json && !Json::accept(content_ + piece.delta.content)) {
     piece.warning = "the answer is not JSON";
