@@ -55,14 +55,15 @@ def LMPlan : Pass<"lm-plan", "::mlir::ModuleOp"> {
 def LMQuantize : Pass<"lm-quantize", "::mlir::ModuleOp"> {
   let summary = "Numerics made explicit: activation rounding, indexer rotation, cache formats";
   let description = [{
-    `reference` computes in float32 on dequantized weights with float32 pages. `deepseek` rounds the inputs of FP8 linears to e4m3 in
-    groups of 128 and keeps e4m3 pages. `fast` keeps e4m3 pages and leaves activations as they are. With e4m3 pages the
-    indexer's queries and keys are Hadamard-rotated, which spreads outliers and leaves their products unchanged.
+    `reference` computes in float32 on dequantized weights with float32 pages. `deepseek` rounds what the
+    published code rounds, to e4m3 in groups of 128: the inputs of FP8 linears, latents, the indexer's queries and keys; its float32
+    pages round nothing else. `fast` keeps e4m3 pages and leaves activations as they are. Before the indexer's queries
+    and keys are rounded they are Hadamard-rotated, which spreads outliers and leaves their products unchanged.
   }];
   let options = [
     Option<"numerics", "numerics", "std::string", /*default=*/"\"fast\"", "reference, deepseek or fast">,
     Option<"kvDtype", "kv-dtype", "std::string", /*default=*/"\"\"",
-           "Cache pages: f8, bf16 or f32; empty: f32 for reference, f8 otherwise">];
+           "Cache pages: f8, bf16 or f32; empty: f8 for fast, f32 otherwise">];
 }
 
 def LMFuse : Pass<"lm-fuse", "::mlir::ModuleOp"> {

@@ -18,7 +18,7 @@ struct CompileOptions {
   std::string manifest;                  // the backend's manifest JSON
   std::string backend = "cpu";
   std::string numerics = "fast";         // "reference", "deepseek", "fast"
-  std::string kv_dtype;                  // "f8", "bf16", "f32"; empty: f32 for reference, f8 otherwise
+  std::string kv_dtype;                  // "f8", "bf16", "f32"; empty: f8 for fast, f32 otherwise
   int64_t max_rows = 512;                // T the arena is planned for
   int64_t max_sequences = 64;
   int64_t max_context = 0;               // tokens; 0: the config's max_position_embeddings

@@ -3,7 +3,6 @@
 #include "dialects/kernel/Kernel.h"
 #include "dialects/lm/LM.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringMap.h"
 #include "nlohmann/json.hpp"
 
@@ -108,21 +107,6 @@ private:
     return success();
   }
 
-  // A buffer of [T, heads, D] as the [T, heads·D] that linear reads and writes (plugins/abi/ops.md): the same bytes.
-  Operand matrixOf(Operand operand) {
-    if (operand.kind != Operand::Kind::kBuffer || program.buffers[operand.index].shape.dims.size() <= 2)
-      return operand;
-    auto [view, added] = matrices.try_emplace(operand.index, program.buffers.size());
-    if (added) {
-      Buffer matrix = program.buffers[operand.index];
-      matrix.name += ".matrix";
-      for (auto &dims = matrix.shape.dims; dims.size() > 2; dims.pop_back())
-        dims[dims.size() - 2].factor *= dims.back().factor;
-      program.buffers.push_back(std::move(matrix));
-    }
-    return {Operand::Kind::kBuffer, view->second};
-  }
-
   LogicalResult addLaunch(kernel::LaunchOp launch, Repeat &layers) {
     FailureOr<std::string> attributes = jsonOf(launch);
     if (failed(attributes))
@@ -136,7 +120,7 @@ private:
       if (auto input = dyn_cast<StringAttr>(tensor))
         out.operands.push_back({Operand::Kind::kInput, uint32_t(*kernel::parseInput(input.getValue()))});
       else if (auto ref = dyn_cast<FlatSymbolRefAttr>(tensor))
-        out.operands.push_back(out.op == "linear" ? matrixOf(symbols[ref.getValue()]) : symbols[ref.getValue()]);
+        out.operands.push_back(symbols[ref.getValue()]);
       else
         out.operands.push_back({});
     }
@@ -156,7 +140,6 @@ private:
   kernel::ProgramOp op;
   Program program;
   llvm::StringMap<Operand> symbols;
-  llvm::DenseMap<uint32_t, uint32_t> matrices; // buffers seen as matrices
 };
 
 } // namespace

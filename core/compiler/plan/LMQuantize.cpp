@@ -18,13 +18,11 @@ bool isFp8(Attribute weight) {
   return attr && isa<Float8E4M3FNType>(attr.getType().getElementType());
 }
 
-// Rotates an operand, and rounds it where the numerics ask for it.
-void rotate(Operation *op, unsigned operand, bool round) {
+// Puts an op of one operand and result in front of an operand: HadamardOp, FakeQuantizeOp.
+template <typename OpTy>
+void putBefore(Operation *op, unsigned operand) {
   OpBuilder b(op);
-  Value x = build<HadamardOp>(b, op->getLoc(), {op->getOperand(operand)}).getOut();
-  if (round)
-    x = build<FakeQuantizeOp>(b, op->getLoc(), {x}).getOut();
-  op->setOperand(operand, x);
+  op->setOperand(operand, build<OpTy>(b, op->getLoc(), {op->getOperand(operand)}).getOut());
 }
 
 struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
@@ -36,7 +34,7 @@ struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
       module.emitError("numerics '") << numerics << "' is not one of reference, deepseek, fast";
       return signalPassFailure();
     }
-    std::string format = !kvDtype.empty() ? kvDtype.getValue() : numerics == "reference" ? "f32" : "f8";
+    std::string format = !kvDtype.empty() ? kvDtype.getValue() : numerics == "fast" ? "f8" : "f32";
     if (!llvm::is_contained({"f8", "bf16", "f32"}, format)) {
       module.emitError("kv-dtype '") << format << "' is not one of f8, bf16, f32";
       return signalPassFailure();
@@ -54,8 +52,10 @@ private:
     if (isa<MLAAppendOp, MLAAttendLatentOp, DSAAppendOp, DSALogitsOp>(op) && !op->hasAttr("format")) {
       op->setAttr("format", b.getStringAttr(format));
       // A rotation spreads outliers before keys are rounded to e4m3; the products do not change by it.
-      if (format == "f8" && isa<DSAAppendOp, DSALogitsOp>(op))
-        rotate(op, 0, deepseek && isa<DSALogitsOp>(op));
+      if ((format == "f8" || deepseek) && isa<DSAAppendOp, DSALogitsOp>(op))
+        putBefore<HadamardOp>(op, 0);
+      if (deepseek && isa<MLAAppendOp, DSAAppendOp, DSALogitsOp>(op))
+        putBefore<FakeQuantizeOp>(op, 0);
     }
     if (isa<LinearOp, LinearSiluMulOp, GroupedLinearOp, GroupedLinearSiluMulOp>(op) && !op->hasAttr("act")) {
       Attribute weight = op->hasAttr("weight") ? op->getAttr("weight") : op->getAttr("gate");
