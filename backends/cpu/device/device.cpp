@@ -117,6 +117,7 @@ absl::Status Submit(modelc_stream& stream, absl::Span<const modelc_command> comm
   for (const modelc_command& c : commands) n_tensors += c.n_tensors;
   std::vector<Tensor> tensors;
   tensors.reserve(n_tensors);
+  std::vector<char> alone(commands.size());  // worker 0 runs the command by itself
   Traffic read;
   for (size_t i = 0; i < commands.size(); ++i) {
     const modelc_command& c = commands[i];
@@ -131,16 +132,29 @@ absl::Status Submit(modelc_stream& stream, absl::Span<const modelc_command> comm
     const auto operands = absl::MakeConstSpan(tensors).subspan(first);
     if (absl::Status s = c.kernel->kernel->Check(operands); !s.ok())
       return InCommand(i, c.kernel->entry->name, s.message());
+    alone[i] = c.kernel->kernel->Alone(operands);
     const Traffic t = c.kernel->kernel->Reads(operands);
     read.weight_bytes += t.weight_bytes;
     read.cache_bytes += t.cache_bytes;
   }
-  const Traffic counted = stream.device->pool.Run([&](Worker& worker) {
+  Pool& pool = stream.device->pool;
+  const Traffic counted = pool.Run([&](Worker& worker) {
     const Tensor* operands = tensors.data();
-    for (const modelc_command& c : commands) {
-      c.kernel->kernel->Run({operands, c.n_tensors}, worker);
-      operands += c.n_tensors;
-      worker.Barrier();
+    bool behind = false;  // worker 0 has done commands the others have not waited for
+    for (size_t i = 0; i < commands.size(); operands += commands[i++].n_tensors) {
+      const Kernel& kernel = *commands[i].kernel->kernel;
+      const absl::Span<const Tensor> view(operands, commands[i].n_tensors);
+      if (alone[i]) {
+        behind = true;
+        if (worker.index() != 0) continue;
+        kernel.Run(view, pool.Alone());
+        pool.Alone().Barrier();
+      } else {
+        if (behind) worker.Barrier();
+        behind = false;
+        kernel.Run(view, worker);
+        worker.Barrier();
+      }
     }
   });
   stream.read.weight_bytes += read.weight_bytes + counted.weight_bytes;

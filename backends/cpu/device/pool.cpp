@@ -4,7 +4,7 @@
 #include <sched.h>
 
 #include <cstdlib>
-#include <new>
+#include <utility>
 
 namespace modelc::cpu {
 namespace {
@@ -52,6 +52,21 @@ class Pool::Member final : public Worker {
   Block scratch_;
 };
 
+class Pool::Single final : public Worker {
+ public:
+  int64_t Next() override { return next_++; }
+  void Barrier() override { next_ = 0; }
+  std::byte* Scratch(size_t bytes) override { return scratch_.AtLeast(bytes); }
+  std::byte* Shared(size_t bytes) override { return shared_.AtLeast(bytes); }
+  Traffic TakeTraffic() { return std::exchange(traffic_, {}); }
+
+ private:
+  int64_t next_ = 0;
+  Block scratch_, shared_;
+};
+
+Worker& Pool::Alone() { return *single_; }
+
 std::byte* Pool::Block::AtLeast(size_t bytes) {
   if (bytes > bytes_) {
     memory_.reset();
@@ -72,6 +87,7 @@ Pool::Pool(int threads) {
       if (CPU_ISSET(cpu, &set)) pins[i++] = cpu;
   }
   for (int i = 0; i < threads; ++i) members_.push_back(std::make_unique<Member>(this, i, threads));
+  single_ = std::make_unique<Single>();
   for (int i = 1; i < threads; ++i) threads_.emplace_back([this, i, cpu = pins[i]] { ThreadMain(i, cpu); });
 }
 
@@ -125,7 +141,7 @@ Traffic Pool::Run(const std::function<void(Worker&)>& body) {
   runs_.notify_all();
   body(*members_[0]);
   Meet();
-  Traffic total;
+  Traffic total = single_->TakeTraffic();
   for (auto& member : members_) {
     const Traffic t = member->TakeTraffic();
     total.weight_bytes += t.weight_bytes;

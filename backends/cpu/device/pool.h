@@ -30,9 +30,12 @@ class Pool {
   int size() const { return static_cast<int>(members_.size()); }
   // Calls `body` on every worker and returns when all have; one Run at a time, others wait. Gives what was counted.
   Traffic Run(const std::function<void(Worker&)>& body);
+  // A team of one for what worker 0 does alone inside a Run; what it counts is the Run's. Its Barrier restarts Next.
+  Worker& Alone();
 
  private:
   class Member;
+  class Single;
 
   // Memory that grows and keeps its address until it grows again.
   class Block {
@@ -53,6 +56,7 @@ class Pool {
   void ThreadMain(int index, int cpu);
 
   std::vector<std::unique_ptr<Member>> members_;
+  std::unique_ptr<Single> single_;
   std::vector<std::thread> threads_;
   int spins_;
   std::mutex run_mutex_;

@@ -21,6 +21,8 @@ class IndexAppend final : public Kernel {
     return CheckPageBytes(t[4], IndexLayout{format_, t[0].shape[1]}.page_bytes());
   }
 
+  bool Alone(absl::Span<const Tensor> t) const override { return Kernel::Alone(t.first(t.size() - 1)); }  // the rows
+
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     const IndexLayout layout{format_, t[0].shape[1]};
     const PagedRows rows(t[1], t[2], t[3], t[4]);

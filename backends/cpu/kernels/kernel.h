@@ -77,6 +77,15 @@ class Kernel {
   virtual absl::Status Check(absl::Span<const Tensor> tensors) const = 0;
   // Called on every worker; no allocation but Scratch, no locks, no exceptions.
   virtual void Run(absl::Span<const Tensor> tensors, Worker& worker) const = 0;
+  // True when one worker runs the command alone, as a team of one: it is over before a team has met. Commands alone one
+  // after another need no barrier between them. The default: all it reads and writes is little.
+  virtual bool Alone(absl::Span<const Tensor> tensors) const {
+    int64_t bytes = 0;
+    for (const Tensor& t : tensors)
+      if (t) bytes += t.elements() * (t.dtype == MODELC_F32 || t.dtype == MODELC_I32 ? 4 : t.dtype == MODELC_BF16 ? 2 : 1);
+    return bytes <= kAloneBytes;
+  }
+  static constexpr int64_t kAloneBytes = 64 << 10;
   // Called once per command after Check. May look at pos and offsets, which the host has written by then only when they
   // are step inputs; what a kernel cannot know beforehand it counts while it runs (AddTraffic).
   virtual Traffic Reads(absl::Span<const Tensor> tensors) const { return {}; }

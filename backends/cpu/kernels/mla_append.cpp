@@ -22,6 +22,8 @@ class LatentAppend final : public Kernel {
     return CheckPageBytes(t[5], Layout(t).page_bytes());
   }
 
+  bool Alone(absl::Span<const Tensor> t) const override { return Kernel::Alone(t.first(t.size() - 1)); }  // the rows
+
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     const LatentLayout layout = Layout(t);
     const PagedRows rows(t[2], t[3], t[4], t[5]);

@@ -24,7 +24,9 @@ class Dispatch final : public Kernel {
     return absl::OkStatus();
   }
 
-  // A few thousand integers: one worker's work. An expert that does not exist gets no row, and slot -1.
+  bool Alone(absl::Span<const Tensor>) const override { return true; }  // a few thousand integers
+
+  // An expert that does not exist gets no row, and slot -1.
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     if (worker.index() != 0) return;
     const int64_t n = t[0].elements(), active = t[0].shape[1];

@@ -30,6 +30,8 @@ class Embed final : public Kernel {
     return absl::OkStatus();
   }
 
+  bool Alone(absl::Span<const Tensor> t) const override { return Kernel::Alone(t.last(1)); }
+
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     const auto [ids, table, out] = std::tie(t[0], t[1], t[2]);
     const int64_t width = out.shape[1];
