@@ -11,4 +11,5 @@ config.environment["PATH"] = os.pathsep.join([os.path.dirname(config.modelc), co
 root = os.path.dirname(os.path.dirname(config.test_source_root))
 config.substitutions += [("%inputs", os.path.join(config.test_source_root, "Inputs")),
                          ("%manifest", "--manifest " + os.path.join(config.test_source_root, "Inputs", "all-ops.json")),
+                         ("%set_topk", config.set_topk),
                          ("%root", root)]
