@@ -78,8 +78,8 @@ std::vector<int32_t> Iota(int n) {
 
 TEST_P(UkernelTest, DotIsTheProduct) {
   for (const int64_t k : {1, 7, 31, 64, 100, 128, 129, 576, 1030})
-    for (const int64_t rows : {1, 5, 24, 91})
-      for (const int t : {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 64}) {
+    for (const int64_t rows : {1, 5, 31})
+      for (const int t : {1, 2, 3, 4, 5, 6, 7, 8, 13}) {
         const int64_t first = rows == 5 ? 126 : 0;  // across a border of scales
         const RandomWeights w(dtype_, 1, first + rows, k, k);
         const std::vector<float> x = RandomFloats(t * k, t);
