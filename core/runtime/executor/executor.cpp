@@ -38,6 +38,19 @@ modelc_tensor View(const DeviceBuffer& buffer, uint64_t offset, const Shape& sha
   return tensor;
 }
 
+// The engine takes rows of `width` floats from an output: what a program says of its size must be so.
+absl::Status CheckOutput(const Program& program, const Entry& entry, const char* output, Size rows, int64_t width) {
+  const auto it = entry.outputs.find(output);
+  if (it == entry.outputs.end()) return absl::OkStatus();
+  const Shape& shape = program.buffers[it->second].shape;
+  if (shape.dtype == DType::kF32 && shape.dims.size() == 2 && shape.dims[0].dynamic && shape.dims[0].factor == 1 &&
+      shape.dims[0].size == rows && !shape.dims[1].dynamic && shape.dims[1].factor == width) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("entry '", entry.name, "': output '", output, "' is not f32 [",
+                                                 Absl(Name(rows)), ", ", width, "]"));
+}
+
 bool UsesInput(const Entry& entry, Input input) {
   for (const Repeat& repeat : entry.body) {
     for (const Launch& launch : repeat.launches) {
@@ -233,6 +246,10 @@ absl::StatusOr<std::unique_ptr<Executor>> Executor::Create(Program program, cons
   impl.limits.pages = pages;
   MODELC_ASSIGN_OR_RETURN(impl.limits.vocab, impl.program.Parameter("vocab_size"));
   MODELC_ASSIGN_OR_RETURN(impl.limits.hidden, impl.program.Parameter("hidden_size"));
+  for (const Entry& entry : impl.program.entries) {
+    MODELC_RETURN_IF_ERROR(CheckOutput(impl.program, entry, "logits", Size::kN, impl.limits.vocab));
+    MODELC_RETURN_IF_ERROR(CheckOutput(impl.program, entry, "hidden", Size::kT, impl.limits.hidden));
+  }
   MODELC_ASSIGN_OR_RETURN(impl.weights, BoundWeights::Bind(impl.program, checkpoint, *impl.device, progress));
   MODELC_RETURN_IF_ERROR(impl.Allocate());
   for (const Entry& entry : impl.program.entries) {

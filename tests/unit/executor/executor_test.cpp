@@ -48,13 +48,13 @@ Program ToyProgram() {
   const Operand pos = input(Input::kPos), seq = input(Input::kSeq), pages = input(Input::kPages);
   Program p;
   p.backend = "toy";
-  p.parameters = {{"vocab_size", 4}, {"hidden_size", 2}};
+  p.parameters = {{"vocab_size", 2}, {"hidden_size", 2}};
   p.limits = {4, 4, 2, 2, 128, 0};
   p.arena_bytes = 192;
   p.buffers = {{"x", {DType::kF32, {rows(Size::kT), {.factor = 2}}}, 0, 64},
                {"y", {DType::kF32, {rows(Size::kT), {.factor = 2}}}, 64, 64},
                {"logits", {DType::kF32, {rows(Size::kN), {.factor = 2}}}, 128, 64}};
-  p.weights = {{"embed", "", DType::kF32, {4, 2}, 0},
+  p.weights = {{"embed", "", DType::kF32, {2, 2}, 0},
                {"l{layer}.w", "", DType::kF32, {2, 2}, 0},
                {"l{layer}.e{expert}", "l{layer}.e{expert}.scale", DType::kF8E4M3, {3, 2, 2}, 3}};
   p.constants = {{"c", {2.f, 10.f}}};
@@ -66,8 +66,9 @@ Program ToyProgram() {
                {0, 2, {{"linear", "linear", "{}", {x, {Kind::kWeight, 1}, y}, {}, {}, "toy.mlir:7:3"},
                        {"append", "append", "{}", {y, pos, seq, pages, cache}, {}, {}, "toy.mlir:8:3"}, scale, add}},
                {0, 1, {{"take_rows", "take_rows", "{}", {x, input(Input::kWanted), out}, {}, {}, "toy.mlir:12:3"}}}};
-  Entry draft{"draft", {}, {{"logits", 1}}};
-  draft.body = {{1, 1, {{"linear", "linear", "{}", {input(Input::kHidden), {Kind::kWeight, 2}, y}, {}, {}, "toy.mlir:20:3"}}}};
+  Entry draft{"draft", {}, {{"logits", 2}}};
+  draft.body = {{1, 1, {{"linear", "linear", "{}", {input(Input::kHidden), {Kind::kWeight, 2}, y}, {}, {}, "toy.mlir:20:3"}}},
+                {0, 1, {{"take_rows", "take_rows", "{}", {y, input(Input::kWanted), out}, {}, {}, "toy.mlir:21:3"}}}};
   p.entries = {step, draft};
   return p;
 }
@@ -76,7 +77,7 @@ constexpr uint8_t kOne = 0x38, kTwo = 0x40;  // e4m3
 
 // Scales and values in an order that keeps the experts of a layer apart.
 std::vector<TestTensor> ToyWeights() {
-  std::vector<TestTensor> tensors = {MakeTensor<float>("embed", "F32", {4, 2}, {0, 0, 1, 2, 3, 4, -1, 5}),
+  std::vector<TestTensor> tensors = {MakeTensor<float>("embed", "F32", {2, 2}, {1, 2, 3, 4}),
                                      MakeTensor<float>("l0.w", "F32", {2, 2}, {0, 1, 1, 0}),
                                      MakeTensor<float>("l1.w", "F32", {2, 2}, {1, 1, 0, 1})};
   for (int e : {0, 1, 2}) {
@@ -119,7 +120,7 @@ struct OneRow {
 
 TEST_P(ExecutorTest, RunsEveryLayerWithItsWeights) {
   auto executor = Make();
-  const int32_t ids[] = {1, 2}, pos[] = {0, 1}, seq[] = {0, 0}, pages[] = {1}, wanted[] = {1};
+  const int32_t ids[] = {0, 1}, pos[] = {0, 1}, seq[] = {0, 0}, pages[] = {1}, wanted[] = {1};
   auto out = executor->Run("step", {ids, pos, seq, pages, 1, wanted, {}});
   ASSERT_TRUE(out.ok()) << out.status();
   // Row 1: (3,4) → l0 swaps (4,3) → *c (8,30) → l1 (38,30) → *c (76,300).
@@ -128,12 +129,12 @@ TEST_P(ExecutorTest, RunsEveryLayerWithItsWeights) {
   EXPECT_THAT(Values(out->hidden), ElementsAre(28, 100, 76, 300));
   EXPECT_EQ(executor->pages(), 3);
   EXPECT_EQ(Executor::PageBytes(executor->program()), 2 * 256);
-  EXPECT_EQ(executor->weight_bytes(), 8u * 4 + 2 * 4 * 4 + 3 * (4 + 4));
+  EXPECT_EQ(executor->weight_bytes(), 4u * 4 + 2 * 4 * 4 + 3 * (4 + 4));
 }
 
 TEST_P(ExecutorTest, NoWantedRowsGiveNoLogits) {
   auto executor = Make();
-  OneRow row{1, 0};
+  OneRow row{0, 0};
   StepBatch batch = row.batch();
   batch.wanted = {};
   auto out = executor->Run("step", batch);
@@ -145,12 +146,12 @@ TEST_P(ExecutorTest, NoWantedRowsGiveNoLogits) {
 TEST_P(ExecutorTest, ConditionsFollowTheContextAndCachesTheLayer) {
   auto executor = Make();
   // Keeps (2, 14) in layers 0 and 1 at position 3, as above; the rest of the cache is zero.
-  ASSERT_TRUE(executor->Run("step", OneRow{1, 3}.batch()).ok());
+  ASSERT_TRUE(executor->Run("step", OneRow{0, 3}.batch()).ok());
   // Context 65: x + sum of kept. (3,4) → (4,3), kept 4, sum 2 + 4 → (10,9) → l1 (19,9), kept 19, sum 14 + 19 → (52,42).
-  auto out = executor->Run("step", OneRow{2, 64}.batch());
+  auto out = executor->Run("step", OneRow{1, 64}.batch());
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_THAT(Values(out->logits), ElementsAre(52, 42));
-  out = executor->Run("step", OneRow{1, 5}.batch());  // and back under the condition
+  out = executor->Run("step", OneRow{0, 5}.batch());  // and back under the condition
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_THAT(Values(out->logits), ElementsAre(28, 100));
 }
@@ -158,8 +159,8 @@ TEST_P(ExecutorTest, ConditionsFollowTheContextAndCachesTheLayer) {
 TEST_P(ExecutorTest, StacksExpertsInTheirOrder) {
   auto executor = Make();
   const float hidden[] = {1, 10};
-  const int32_t id = 0, pos = 0, seq = 0, page = 0;
-  auto out = executor->Run("draft", {{&id, 1}, {&pos, 1}, {&seq, 1}, {&page, 1}, 1, {}, hidden});
+  const int32_t id = 0, pos = 0, seq = 0, page = 0, wanted = 0;
+  auto out = executor->Run("draft", {{&id, 1}, {&pos, 1}, {&seq, 1}, {&page, 1}, 1, {&wanted, 1}, hidden});
   ASSERT_TRUE(out.ok()) << out.status();
   // Σ (e+1) * 0.5 * W[e]: 0.5·(1+2+3) = 3 and 0.5·(1 + 2 + 3·2)·10 = 45.
   EXPECT_THAT(Values(out->logits), ElementsAre(3, 45));
@@ -185,7 +186,7 @@ TEST_P(ExecutorTest, MisalignedTensorsAreCopied) {
   tensors.insert(tensors.begin(), MakeTensor<uint8_t>("pad", "U8", {1}, {0}));
   auto executor = Create(ToyProgram(), tensors);
   ASSERT_TRUE(executor.ok()) << executor.status();
-  auto out = (*executor)->Run("step", OneRow{1, 3}.batch());
+  auto out = (*executor)->Run("step", OneRow{0, 3}.batch());
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_THAT(Values(out->logits), ElementsAre(28, 100));
 }
@@ -204,14 +205,14 @@ TEST_P(ExecutorTest, EqualShapesReplayAndKernelsAreResolvedOnce) {
   const ToyCounts before = Counts();
   auto executor = Make();
   EXPECT_EQ(Counts().kernels - before.kernels, 6);
-  for (int32_t pos : {0, 1, 2, 3}) ASSERT_TRUE(executor->Run("step", OneRow{1, pos}.batch()).ok());
+  for (int32_t pos : {0, 1, 2, 3}) ASSERT_TRUE(executor->Run("step", OneRow{0, pos}.batch()).ok());
   EXPECT_EQ(Counts().replayed - before.replayed, 3);
   // The plugin refuses a key that comes back with other commands.
-  ASSERT_TRUE(executor->Run("step", OneRow{1, 64}.batch()).ok());
+  ASSERT_TRUE(executor->Run("step", OneRow{0, 64}.batch()).ok());
   const float hidden[] = {1, 10};
   const int32_t zero = 0;
   ASSERT_TRUE(executor->Run("draft", {{&zero, 1}, {&zero, 1}, {&zero, 1}, {&zero, 1}, 1, {}, hidden}).ok());
-  ASSERT_TRUE(executor->Run("step", OneRow{1, 4}.batch()).ok());
+  ASSERT_TRUE(executor->Run("step", OneRow{0, 4}.batch()).ok());
 }
 
 TEST_P(ExecutorTest, TapsShowValuesAndMayChangeThem) {
@@ -226,7 +227,7 @@ TEST_P(ExecutorTest, TapsShowValuesAndMayChangeThem) {
     EXPECT_EQ(value.shape, (std::vector<int64_t>{1, 2}));
     return false;
   };
-  auto out = executor->RunWithTaps("step", OneRow{1, 0}.batch(), look);
+  auto out = executor->RunWithTaps("step", OneRow{0, 0}.batch(), look);
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_THAT(seen, ElementsAre("hidden.0 4 10", "hidden.1 28 100"));
   EXPECT_THAT(Values(out->logits), ElementsAre(28, 100));
@@ -236,7 +237,7 @@ TEST_P(ExecutorTest, TapsShowValuesAndMayChangeThem) {
     std::memcpy(value.bytes.data(), values, sizeof values);
     return value.layer == 0;
   };
-  out = executor->RunWithTaps("step", OneRow{1, 0}.batch(), change);
+  out = executor->RunWithTaps("step", OneRow{0, 0}.batch(), change);
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_THAT(Values(out->logits), ElementsAre(2, 0));  // (1,0) → l1 (1,0) → *c
 }
@@ -244,9 +245,9 @@ TEST_P(ExecutorTest, TapsShowValuesAndMayChangeThem) {
 TEST_P(ExecutorTest, ABadBatchLeavesTheExecutorUsable) {
   auto executor = Make();
   EXPECT_EQ(executor->Run("step", OneRow{9, 0}.batch()).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(executor->Run("nothing", OneRow{1, 0}.batch()).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(executor->Run("draft", OneRow{1, 0}.batch()).status().message()), HasSubstr("hidden values"));
-  auto out = executor->Run("step", OneRow{1, 0}.batch());
+  EXPECT_EQ(executor->Run("nothing", OneRow{0, 0}.batch()).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(executor->Run("draft", OneRow{0, 0}.batch()).status().message()), HasSubstr("hidden values"));
+  auto out = executor->Run("step", OneRow{0, 0}.batch());
   ASSERT_TRUE(out.ok()) << out.status();
   EXPECT_THAT(Values(out->logits), ElementsAre(28, 100));
 }
@@ -306,6 +307,11 @@ TEST_P(ExecutorTest, ProgramsThatDoNotFitTheDevice) {
   missing.entries[0].body[1].launches[0].kernel = "warp_drive";
   EXPECT_THAT(std::string(Create(missing, ToyWeights()).status().message()),
               AllOf(HasSubstr("toy.mlir:7:3: linear of layer 0"), HasSubstr("no kernel 'warp_drive'")));
+  for (const char* parameter : {"vocab_size", "hidden_size"}) {
+    Program wide = ToyProgram();
+    wide.parameters[parameter] = 1 << 20;
+    EXPECT_THAT(std::string(Create(wide, ToyWeights()).status().message()), HasSubstr("is not f32 ["));
+  }
   const absl::Status full = Create(ToyProgram(), ToyWeights(), nullptr, 1 << 20).status();
   EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(full.message()), HasSubstr("cache of 1048576 pages"));
