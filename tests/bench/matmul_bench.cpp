@@ -155,10 +155,10 @@ void Linear(benchmark::State& state) {
 }
 BENCHMARK(Linear)
     ->ArgNames({"T", "N", "K"})
-    ->ArgsProduct({{1, 2, 4, 8, 64, 512}, {3072}, {512}})    // bench-1b q_b_proj
-    ->ArgsProduct({{1, 2, 4, 8, 64, 512}, {2816}, {1024}})   // bench-1b gate_proj
-    ->ArgsProduct({{1, 8, 64}, {7168}, {16384}})             // V3.2 o_proj
-    ->ArgsProduct({{1, 8, 64}, {576}, {7168}})               // V3.2 kv_a_proj
+    ->ArgsProduct({{1, 2, 4, 8, 64, 512}, {3072}, {512}})   // bench-1b q_b_proj
+    ->ArgsProduct({{1, 2, 4, 8, 64, 512}, {2816}, {1024}})  // bench-1b gate_proj
+    ->ArgsProduct({{1, 8, 64}, {7168}, {16384}})            // V3.2 o_proj
+    ->ArgsProduct({{1, 8, 64}, {576}, {7168}})              // V3.2 kv_a_proj
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 
@@ -179,8 +179,12 @@ void GroupedSiluMul(benchmark::State& state) {
     return tensor;
   };
   Loop(state, "grouped_linear_silu_mul", {{"act", "none"}}, 2 * active * f * k, 4.0 * m * f * k, [&](int64_t i) {
-    return std::vector<Tensor>{Floats(x, {t, k}),      ints(rows), ints(offsets), WeightTensor(2 * i, e, f, k, true),
-                               WeightTensor(2 * i + 1, e, f, k, true), Floats(out, {m, f})};
+    return std::vector<Tensor>{Floats(x, {t, k}),
+                               ints(rows),
+                               ints(offsets),
+                               WeightTensor(2 * i, e, f, k, true),
+                               WeightTensor(2 * i + 1, e, f, k, true),
+                               Floats(out, {m, f})};
   });
 }
 BENCHMARK(GroupedSiluMul)

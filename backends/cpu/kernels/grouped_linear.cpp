@@ -12,19 +12,18 @@ class GroupedLinear final : public Kernel {
   GroupedLinear(bool silu_mul, bool quantize) : silu_mul_(silu_mul), quantize_(quantize) {}
 
   absl::Status Check(absl::Span<const Tensor> t) const override {
-    absl::StatusOr<Dims> dims =
-        silu_mul_ ? Match({{"x", {MODELC_F32}, "TK"},
-                           {"rows", {MODELC_I32}, "M"},
-                           {"offsets", {MODELC_I32}, "O"},
-                           {"Wg", kWeightDtypes, "EFK"},
-                           {"Wu", kWeightDtypes, "EFK"},
-                           {"out", {MODELC_F32}, "MF"}},
-                          t)
-                  : Match({{"x", {MODELC_F32}, "MK"},
-                           {"offsets", {MODELC_I32}, "O"},
-                           {"W", kWeightDtypes, "ENK"},
-                           {"out", {MODELC_F32}, "MN"}},
-                          t);
+    absl::StatusOr<Dims> dims = silu_mul_ ? Match({{"x", {MODELC_F32}, "TK"},
+                                                   {"rows", {MODELC_I32}, "M"},
+                                                   {"offsets", {MODELC_I32}, "O"},
+                                                   {"Wg", kWeightDtypes, "EFK"},
+                                                   {"Wu", kWeightDtypes, "EFK"},
+                                                   {"out", {MODELC_F32}, "MF"}},
+                                                  t)
+                                          : Match({{"x", {MODELC_F32}, "MK"},
+                                                   {"offsets", {MODELC_I32}, "O"},
+                                                   {"W", kWeightDtypes, "ENK"},
+                                                   {"out", {MODELC_F32}, "MN"}},
+                                                  t);
     if (!dims.ok()) return dims.status();
     if ((*dims)['O'] != (*dims)['E'] + 1)
       return absl::InvalidArgumentError("tensor 'offsets' has not one element more than there are experts");
@@ -51,14 +50,17 @@ class GroupedLinear final : public Kernel {
     int64_t e = -1, first = -tiles_each;
     for (int64_t tile = worker.Next(); tile < active * tiles_each; tile = worker.Next()) {
       while (tile >= first + tiles_each) {
-        do ++e; while (offsets[e + 1] <= offsets[e]);
+        do ++e;
+        while (offsets[e + 1] <= offsets[e]);
         first += tiles_each;
       }
       const int64_t n = (tile - first) * size, count = std::min(size, rows - n), begin = offsets[e];
       InputRows input = packed;
       input.count = offsets[e + 1] - begin;
-      if (picked) input.index = picked + begin;
-      else input.data += begin * packed.stride;
+      if (picked)
+        input.index = picked + begin;
+      else
+        input.data += begin * packed.stride;
       const WeightRows gate = RowsOf(w, e, n, count), up = silu_mul_ ? RowsOf(t[4], e, n, count) : WeightRows{};
       tiles.Run(gate, silu_mul_ ? &up : nullptr, input, {out.as<float>() + begin * rows + n, rows});
     }

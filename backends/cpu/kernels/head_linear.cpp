@@ -19,14 +19,16 @@ class HeadLinear final : public Kernel {
   explicit HeadLinear(const Slice& slice) : slice_(slice) {}
 
   absl::Status Check(absl::Span<const Tensor> t) const override {
-    const absl::StatusOr<Dims> dims = Match(
-        {{"x", {MODELC_F32}, "ThD"}, {"W", kWeightDtypes, "RL"}, {"out", {MODELC_F32}, slice_.transposed ? "ThL" : "ThO"}},
-        t);
+    const absl::StatusOr<Dims> dims = Match({{"x", {MODELC_F32}, "ThD"},
+                                             {"W", kWeightDtypes, "RL"},
+                                             {"out", {MODELC_F32}, slice_.transposed ? "ThL" : "ThO"}},
+                                            t);
     if (!dims.ok()) return dims.status();
     MODELC_CPU_RETURN_IF_ERROR(CheckWeight("W", t[1]));
     const int64_t heads = (*dims)['h'], rows = (*dims)['R'];
     if (heads == 0 || rows % heads != 0)
-      return absl::InvalidArgumentError(absl::StrCat("tensor 'W' has ", rows, " rows; wanted a multiple of ", heads, " heads"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor 'W' has ", rows, " rows; wanted a multiple of ", heads, " heads"));
     if (slice_.first + slice_.count > rows / heads)
       return absl::InvalidArgumentError(absl::StrCat("first + count is ", slice_.first + slice_.count,
                                                      "; tensor 'W' has ", rows / heads, " rows a head"));
@@ -43,8 +45,10 @@ class HeadLinear final : public Kernel {
   }
 
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
-    if (slice_.transposed) Transposed(t[0], t[1], t[2], worker);
-    else Straight(t[0], t[1], t[2], worker);
+    if (slice_.transposed)
+      Transposed(t[0], t[1], t[2], worker);
+    else
+      Straight(t[0], t[1], t[2], worker);
   }
 
   Traffic Reads(absl::Span<const Tensor> t) const override {
@@ -57,8 +61,8 @@ class HeadLinear final : public Kernel {
     return RowsOf(w, 0, head * (w.shape[0] / heads) + slice_.first + first, count);
   }
 
-  // out[t, h] = Wh·x[t, h], by tiles of a head's rows. Each tile packs its own few rows of x: all of them together would
-  // be as large as x, which in prefill is the largest tensor there is.
+  // out[t, h] = Wh·x[t, h], by tiles of a head's rows. Each tile packs its own few rows of x: all of them together
+  // would be as large as x, which in prefill is the largest tensor there is.
   void Straight(const Tensor& x, const Tensor& w, const Tensor& out, Worker& worker) const {
     const int64_t rows = x.shape[0], heads = x.shape[1], k = slice_.x_count, stride = ukernels_.packed(k);
     const int64_t size = TileRows(heads * slice_.count, worker), tiles_each = (slice_.count + size - 1) / size;

@@ -155,7 +155,8 @@ InputRows PackRows(const MatmulUkernels& ukernels, const float* x, int64_t rows,
 
 TileRunner::TileRunner(const MatmulUkernels& ukernels, Worker& worker)
     : ukernels_(ukernels),
-      scratch_(worker.Scratch(ukernels.scratch + MatmulUkernels::kMaxInputs * MatmulUkernels::kMaxWeights * sizeof(float))),
+      scratch_(
+          worker.Scratch(ukernels.scratch + MatmulUkernels::kMaxInputs * MatmulUkernels::kMaxWeights * sizeof(float))),
       up_(reinterpret_cast<float*>(scratch_ + ukernels.scratch)) {}
 
 void TileRunner::Run(const WeightRows& w, const WeightRows* up, InputRows x, OutputRows out) const {
@@ -166,8 +167,10 @@ void TileRunner::Run(const WeightRows& w, const WeightRows* up, InputRows x, Out
       ukernels_.dot(*up, x, {up_, w.count}, scratch_);
       for (int64_t i = 0; i < x.count; ++i) ukernels_.silu_mul(out.data + i * out.stride, up_ + i * w.count, w.count);
     }
-    if (x.index) x.index += x.count;
-    else x.data += x.count * x.stride;
+    if (x.index)
+      x.index += x.count;
+    else
+      x.data += x.count * x.stride;
     out.data += x.count * out.stride;
   }
 }

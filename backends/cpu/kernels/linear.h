@@ -34,8 +34,8 @@ uint64_t WeightBytes(const Tensor& w, int64_t rows);
 // Rows first … first+count-1 of a weight [N, K], or of matrix number `matrix` of a weight [E, N, K].
 WeightRows RowsOf(const Tensor& w, int64_t matrix, int64_t first, int64_t count);
 
-// x [rows, k] packed for weights of `dtype`, after the e4m3 round trip when `quantize`. The whole team does it and waits
-// until all rows are there; they live as long as the command.
+// x [rows, k] packed for weights of `dtype`, after the e4m3 round trip when `quantize`. The whole team does it and
+// waits until all rows are there; they live as long as the command.
 InputRows PackRows(const MatmulUkernels& ukernels, const float* x, int64_t rows, int64_t k, modelc_dtype dtype,
                    bool quantize, Worker& worker);
 

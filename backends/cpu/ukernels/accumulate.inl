@@ -1,5 +1,6 @@
 // MatmulUkernels::accumulate: weight rows times scalars of x, summed over the rows in order. Columns go by groups; a
-// group's sums stay in registers while the rows pass, widened on the way (up to kTileRows rows of x) or once into a panel.
+// group's sums stay in registers while the rows pass, widened on the way (up to kTileRows rows of x) or once into a
+// panel.
 constexpr int64_t kPanelRows = 128;
 constexpr size_t kAccumulateScratch = (kPanelRows + MatmulUkernels::kMaxInputs) * kGroup * sizeof(float);
 
@@ -44,7 +45,8 @@ static void AccumulateAs(const WeightRows& w, const InputRows& x, const OutputRo
       const int64_t r1 = r0 + kPanelRows < w.count ? r0 + kPanelRows : w.count;
       if (x.count == 1) {
         const float* rows[1] = {Row(x, 0)};
-        AccumulateTile<1>(rows, r0, r1, [&](int64_t r, F32 v[4]) { WidenAt<W>(w, r, c, v); }, sums);
+        AccumulateTile<1>(
+            rows, r0, r1, [&](int64_t r, F32 v[4]) { WidenAt<W>(w, r, c, v); }, sums);
         continue;
       }
       for (int64_t r = r0; r < r1; ++r) {

@@ -13,7 +13,7 @@ constexpr size_t kDotScratch = kPanelFloats * sizeof(float) + kAccVectors * size
 // multiples of 128.
 template <typename W, int kX, int kRows>
 static void DotDirect(const WeightRows& w, int64_t n, const float* const* x, int64_t k0, int64_t k1, F32* acc,
-               int64_t acc_stride) {
+                      int64_t acc_stride) {
   using Type = typename W::Type;
   const Type* row[kRows];
   const float* scale[kRows];
@@ -35,6 +35,7 @@ static void DotDirect(const WeightRows& w, int64_t n, const float* const* x, int
         __builtin_prefetch(row[r] + k + ahead);
         W::Read(row[r] + k, raw[r]);
       }
+      // Vector by vector over all rows: with a row at a time the compiler keeps four vectors of each, and spills them.
       const auto add = [&]<int j>() {
         for (int r = 0; r < kRows; ++r) {
           const F32 v = W::template Widen<j>(raw[r], factor[r]);
@@ -62,7 +63,7 @@ static void DotDirect(const WeightRows& w, int64_t n, const float* const* x, int
 template <typename W, int kX>
 static void DotFew(const WeightRows& w, const InputRows& x, F32* acc) {
   constexpr int kRows = kX <= 2 ? 4 : kX <= 4 ? 2 : 1;  // enough sums to hide the latency of FMA, without spills
-  constexpr int64_t kChunk = kX <= 2 ? 1 << 20 : 512;  // keeps the chunk of x in L1
+  constexpr int64_t kChunk = kX <= 2 ? 1 << 20 : 512;   // keeps the chunk of x in L1
   const float* row[kX];
   for (int t = 0; t < kX; ++t) row[t] = Row(x, t);
   for (int64_t k0 = 0; k0 < w.k; k0 += kChunk) {
@@ -109,7 +110,8 @@ static void DotTile(const float* const* x, const float* w, int64_t w_stride, int
 
 // kX rows of x against all rows of the panel.
 template <int kX>
-static void DotPanel(const InputRows& x, int64_t t, int64_t k0, const float* panel, int64_t count, int64_t k, F32* acc) {
+static void DotPanel(const InputRows& x, int64_t t, int64_t k0, const float* panel, int64_t count, int64_t k,
+                     F32* acc) {
   const float* row[kX];
   for (int i = 0; i < kX; ++i) row[i] = Row(x, t + i) + k0;
   acc += t * kPanelW;
@@ -145,16 +147,34 @@ static void Dot(const WeightRows& w, const InputRows& x, const OutputRows& out, 
   WithDtype(w.dtype, [&](auto weights) {
     using W = decltype(weights);
     switch (x.count) {
-      case 0: return;
-      case 1: DotFew<W, 1>(w, x, acc); break;
-      case 2: DotFew<W, 2>(w, x, acc); break;
-      case 3: DotFew<W, 3>(w, x, acc); break;
-      case 4: DotFew<W, 4>(w, x, acc); break;
-      case 5: DotFew<W, 5>(w, x, acc); break;
-      case 6: DotFew<W, 6>(w, x, acc); break;
-      case 7: DotFew<W, 7>(w, x, acc); break;
-      case 8: DotFew<W, 8>(w, x, acc); break;
-      default: return DotMany<W>(w, x, out, panel, acc);
+      case 0:
+        return;
+      case 1:
+        DotFew<W, 1>(w, x, acc);
+        break;
+      case 2:
+        DotFew<W, 2>(w, x, acc);
+        break;
+      case 3:
+        DotFew<W, 3>(w, x, acc);
+        break;
+      case 4:
+        DotFew<W, 4>(w, x, acc);
+        break;
+      case 5:
+        DotFew<W, 5>(w, x, acc);
+        break;
+      case 6:
+        DotFew<W, 6>(w, x, acc);
+        break;
+      case 7:
+        DotFew<W, 7>(w, x, acc);
+        break;
+      case 8:
+        DotFew<W, 8>(w, x, acc);
+        break;
+      default:
+        return DotMany<W>(w, x, out, panel, acc);
     }
     Finish(acc, w.count, x.count, w.count, out.data, out.stride);
   });

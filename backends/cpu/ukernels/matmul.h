@@ -24,26 +24,26 @@ struct WeightRows {
   const void* data = nullptr;       // the first of them
   modelc_dtype dtype = MODELC_F32;  // f8e4m3, bf16 or f32
   int64_t count = 0;
-  int64_t k = 0;                    // elements in a row
-  const float* scale = nullptr;     // block scales of the whole matrix, [⌈rows/128⌉, ⌈k/128⌉]; null unless f8e4m3
-  int64_t first = 0;                // number of the first row in that matrix
+  int64_t k = 0;                 // elements in a row
+  const float* scale = nullptr;  // block scales of the whole matrix, [⌈rows/128⌉, ⌈k/128⌉]; null unless f8e4m3
+  int64_t first = 0;             // number of the first row in that matrix
 };
 
 // Rows of activations; `index` picks them, or is null for 0, 1, 2 …
 struct InputRows {
   const float* data = nullptr;
-  int64_t stride = 0;               // floats from row to row
+  int64_t stride = 0;  // floats from row to row
   int64_t count = 0;
   const int32_t* index = nullptr;
 };
 
 struct OutputRows {
   float* data = nullptr;
-  int64_t stride = 0;               // floats from row to row
+  int64_t stride = 0;  // floats from row to row
 };
 
 struct MatmulUkernels {
-  static constexpr int64_t kMaxInputs = 64;  // rows of x in one call of dot or accumulate
+  static constexpr int64_t kMaxInputs = 64;   // rows of x in one call of dot or accumulate
   static constexpr int64_t kMaxWeights = 96;  // rows of w in one call of dot
 
   // Bytes of scratch (64-byte aligned) that dot and accumulate want.

@@ -1,4 +1,5 @@
-// Compiled with -mavx512{f,bw,dq,vl} -mfma: 32 registers. Written for 512-bit vectors; not timed on such a processor yet.
+// Compiled with -mavx512{f,bw,dq,vl} -mfma: 32 registers. Written for 512-bit vectors; not timed on such a processor
+// yet.
 #include "backends/cpu/ukernels/matmul.h"
 
 #define MODELC_SIMD_LANES 16
@@ -7,7 +8,7 @@ namespace modelc::cpu {
 namespace {
 
 constexpr int kTileX = 6, kTileW = 4;  // dot's register tile: rows of x by rows of weights
-constexpr int kTileRows = 5;             // accumulate's: rows of x by 4 vectors of columns
+constexpr int kTileRows = 5;           // accumulate's: rows of x by 4 vectors of columns
 #include "backends/cpu/simd/lanes.inl"
 //
 #include "backends/cpu/ukernels/weights.inl"

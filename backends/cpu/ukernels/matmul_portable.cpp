@@ -7,7 +7,7 @@ namespace modelc::cpu {
 namespace {
 
 constexpr int kTileX = 4, kTileW = 2;  // dot's register tile: rows of x by rows of weights
-constexpr int kTileRows = 1;             // accumulate's: rows of x by 4 vectors of columns
+constexpr int kTileRows = 1;           // accumulate's: rows of x by 4 vectors of columns
 #include "backends/cpu/simd/lanes.inl"
 //
 #include "backends/cpu/ukernels/weights.inl"

@@ -16,7 +16,8 @@ static void Pack(modelc_dtype dtype, const float* x, int64_t k, float* out) {
         for (int i = 0; i < kLanes; ++i) out[g + j * kLanes + i] = x[g + W::Order(j, i)];
     if (g < k)
       for (int j = 0; j < 4; ++j)
-        for (int i = 0; i < kLanes; ++i) out[g + j * kLanes + i] = g + W::Order(j, i) < k ? x[g + W::Order(j, i)] : 0.0f;
+        for (int i = 0; i < kLanes; ++i)
+          out[g + j * kLanes + i] = g + W::Order(j, i) < k ? x[g + W::Order(j, i)] : 0.0f;
   });
 }
 

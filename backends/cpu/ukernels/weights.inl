@@ -1,5 +1,5 @@
-// Widening of weights to float vectors. A group is four vectors' worth of consecutive weights; lane i of its vector j is
-// weight number Order(j, i), whatever order costs least to widen. Activations are packed in the same order. Read and
+// Widening of weights to float vectors. A group is four vectors' worth of consecutive weights; lane i of its vector j
+// is weight number Order(j, i), whatever order costs least to widen. Activations are packed in the same order. Read and
 // Widen<j> are apart so that few registers are held at a time.
 
 constexpr int kGroup = 4 * kLanes;
@@ -10,8 +10,8 @@ struct E4M3Weights {
   using Type = uint8_t;
   static constexpr bool kScaled = true;
   static constexpr int Order(int j, int i) { return 4 * i + j; }
-  // A byte on top of a word, shifted right by 4 with its sign, has exponent and mantissa where float32 has them, less the
-  // bias: 2^-120 times its value, subnormals included.
+  // A byte on top of a word, shifted right by 4 with its sign, has exponent and mantissa where float32 has them, less
+  // the bias: 2^-120 times its value, subnormals included.
   typedef I32 Raw[1];
   MODELC_INLINE void Read(const Type* p, Raw raw) { raw[0] = Load<I32>(p); }
   template <int j>
@@ -42,7 +42,9 @@ struct F32Weights {
   typedef const Type* Raw[1];
   MODELC_INLINE void Read(const Type* p, Raw raw) { raw[0] = p; }
   template <int j>
-  MODELC_INLINE F32 Widen(const Raw raw, F32) { return Load(raw[0] + j * kLanes); }
+  MODELC_INLINE F32 Widen(const Raw raw, F32) {
+    return Load(raw[0] + j * kLanes);
+  }
 };
 
 // The factor that Widen wants for weights of block `block` of a row with these scales.
@@ -82,8 +84,11 @@ MODELC_INLINE void WidenGroup(const typename W::Type* p, int64_t n, F32 factor, 
 template <typename Fn>
 MODELC_INLINE void WithDtype(modelc_dtype dtype, Fn f) {
   switch (dtype) {
-    case MODELC_F8E4M3: return f(E4M3Weights{});
-    case MODELC_BF16: return f(BF16Weights{});
-    default: return f(F32Weights{});
+    case MODELC_F8E4M3:
+      return f(E4M3Weights{});
+    case MODELC_BF16:
+      return f(BF16Weights{});
+    default:
+      return f(F32Weights{});
   }
 }

@@ -17,7 +17,8 @@ using nlohmann::json;
 using testing::HasSubstr;
 
 template <typename T>
-Tensor TensorOf(const std::vector<T>& data, modelc_dtype dtype, std::vector<int64_t> shape, const float* scale = nullptr) {
+Tensor TensorOf(const std::vector<T>& data, modelc_dtype dtype, std::vector<int64_t> shape,
+                const float* scale = nullptr) {
   Tensor t;
   static std::byte empty[1];
   t.data = data.empty() ? empty : reinterpret_cast<std::byte*>(const_cast<T*>(data.data()));
@@ -27,7 +28,9 @@ Tensor TensorOf(const std::vector<T>& data, modelc_dtype dtype, std::vector<int6
   std::copy(shape.begin(), shape.end(), t.shape);
   return t;
 }
-Tensor TensorOf(const std::vector<float>& data, std::vector<int64_t> shape) { return TensorOf(data, MODELC_F32, shape); }
+Tensor TensorOf(const std::vector<float>& data, std::vector<int64_t> shape) {
+  return TensorOf(data, MODELC_F32, shape);
+}
 Tensor TensorOf(const std::vector<int32_t>& data) {
   return TensorOf(data, MODELC_I32, {static_cast<int64_t>(data.size())});
 }
@@ -65,7 +68,8 @@ std::vector<float> RoundTrip(std::vector<float> x, int64_t k) {
         float& v = x[row + b + i];
         int best = 0;
         for (int code = 0; code < 0x7f; ++code) {
-          const double old = std::abs(E4M3Value(best) * scale - std::abs(v)), now = std::abs(E4M3Value(code) * scale - std::abs(v));
+          const double old = std::abs(E4M3Value(best) * scale - std::abs(v)),
+                       now = std::abs(E4M3Value(code) * scale - std::abs(v));
           if (now < old || (now == old && code % 2 == 0)) best = code;
         }
         v = std::copysign(E4M3Value(best) * scale, v);
@@ -92,7 +96,8 @@ TEST_P(MatmulTest, Linear) {
         const RandomWeights w(dtype_, 1, rows, k, rows);
         const std::vector<float> x = RandomFloats(t * k, t);
         std::vector<float> out(t * rows, NAN);
-        Execute(*Make("linear", {{"act", act}}), {TensorOf(x, {t, k}), TensorOf(w, {rows, k}), TensorOf(out, {t, rows})});
+        Execute(*Make("linear", {{"act", act}}),
+                {TensorOf(x, {t, k}), TensorOf(w, {rows, k}), TensorOf(out, {t, rows})});
         const std::vector<float> in = *act == 'n' ? x : RoundTrip(x, k);
         for (int64_t i = 0; i < t; ++i)
           for (int64_t n = 0; n < rows; ++n) {
@@ -110,7 +115,7 @@ TEST_P(MatmulTest, LinearSiluMul) {
     const std::vector<float> x = RandomFloats(t * k, 3);
     std::vector<float> out(t * f, NAN);
     Execute(*Make("linear_silu_mul", {{"act", "none"}}),
-        {TensorOf(x, {t, k}), TensorOf(gate, {f, k}), TensorOf(up, {f, k}), TensorOf(out, {t, f})});
+            {TensorOf(x, {t, k}), TensorOf(gate, {f, k}), TensorOf(up, {f, k}), TensorOf(out, {t, f})});
     for (int64_t i = 0; i < t; ++i)
       for (int64_t n = 0; n < f; ++n) {
         Sum g, u;
@@ -119,8 +124,9 @@ TEST_P(MatmulTest, LinearSiluMul) {
           u.Add(x[i * k + c], up.At(n, c));
         }
         const double want = Silu(g.value) * u.value;
-        ASSERT_NEAR(out[i * f + n], want,
-                    std::abs(u.value) * 1.2 * g.tolerance() + std::abs(Silu(g.value)) * u.tolerance() + 2e-6 * std::abs(want));
+        ASSERT_NEAR(
+            out[i * f + n], want,
+            std::abs(u.value) * 1.2 * g.tolerance() + std::abs(Silu(g.value)) * u.tolerance() + 2e-6 * std::abs(want));
       }
   }
 }
@@ -132,7 +138,9 @@ TEST_P(MatmulTest, HeadLinearBothWays) {
   for (const int64_t t : {1, 2, 9, 70}) {
     const std::vector<float> q = RandomFloats(t * heads * width, 2);
     std::vector<float> up(t * heads * latent, NAN);
-    Execute(*Make("head_linear", {{"x_first", 20}, {"x_count", count}, {"first", first}, {"count", count}, {"transposed", true}}),
+    Execute(
+        *Make("head_linear",
+              {{"x_first", 20}, {"x_count", count}, {"first", first}, {"count", count}, {"transposed", true}}),
         {TensorOf(q, {t, heads, width}), TensorOf(w, {heads * head_rows, latent}), TensorOf(up, {t, heads, latent})});
     for (int64_t i = 0; i < t * heads; ++i)
       for (int64_t c = 0; c < latent; ++c) {
@@ -142,8 +150,10 @@ TEST_P(MatmulTest, HeadLinearBothWays) {
       }
     const std::vector<float> attended = RandomFloats(t * heads * latent, 3);
     std::vector<float> out(t * heads * count, NAN);
-    Execute(*Make("head_linear", {{"x_first", 0}, {"x_count", latent}, {"first", first}, {"count", count}, {"transposed", false}}),
-        {TensorOf(attended, {t, heads, latent}), TensorOf(w, {heads * head_rows, latent}), TensorOf(out, {t, heads, count})});
+    Execute(*Make("head_linear",
+                  {{"x_first", 0}, {"x_count", latent}, {"first", first}, {"count", count}, {"transposed", false}}),
+            {TensorOf(attended, {t, heads, latent}), TensorOf(w, {heads * head_rows, latent}),
+             TensorOf(out, {t, heads, count})});
     for (int64_t i = 0; i < t * heads; ++i)
       for (int64_t n = 0; n < count; ++n) {
         Sum sum;
@@ -175,9 +185,9 @@ TEST_P(MatmulTest, GroupedLinearAndWhatItReads) {
   const RandomWeights w(dtype_, routed.kExperts, n, k, 1);
   const std::vector<float> x = RandomFloats(m * k, 2);
   std::vector<float> out(m * n, NAN);
-  const Traffic traffic =
-      Execute(*Make("grouped_linear", {{"act", "none"}}),
-          {TensorOf(x, {m, k}), TensorOf(routed.offsets), TensorOf(w, {routed.kExperts, n, k}), TensorOf(out, {m, n})});
+  const Traffic traffic = Execute(
+      *Make("grouped_linear", {{"act", "none"}}),
+      {TensorOf(x, {m, k}), TensorOf(routed.offsets), TensorOf(w, {routed.kExperts, n, k}), TensorOf(out, {m, n})});
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < n; ++j) {
       Sum sum;
@@ -194,8 +204,8 @@ TEST_P(MatmulTest, GroupedLinearSiluMul) {
   const std::vector<float> x = RandomFloats(routed.tokens * k, 2);
   std::vector<float> out(m * f, NAN);
   Execute(*Make("grouped_linear_silu_mul", {{"act", "e4m3_1x128_pow2"}}),
-      {TensorOf(x, {routed.tokens, k}), TensorOf(routed.rows), TensorOf(routed.offsets),
-       TensorOf(gate, {routed.kExperts, f, k}), TensorOf(up, {routed.kExperts, f, k}), TensorOf(out, {m, f})});
+          {TensorOf(x, {routed.tokens, k}), TensorOf(routed.rows), TensorOf(routed.offsets),
+           TensorOf(gate, {routed.kExperts, f, k}), TensorOf(up, {routed.kExperts, f, k}), TensorOf(out, {m, f})});
   const std::vector<float> in = RoundTrip(x, k);
   for (int64_t i = 0; i < m; ++i)
     for (int64_t j = 0; j < f; ++j) {
@@ -205,8 +215,9 @@ TEST_P(MatmulTest, GroupedLinearSiluMul) {
         u.Add(in[routed.rows[i] * k + c], up.At(j, c, routed.Expert(i)));
       }
       const double want = Silu(g.value) * u.value;
-      ASSERT_NEAR(out[i * f + j], want,
-                  std::abs(u.value) * 1.2 * g.tolerance() + std::abs(Silu(g.value)) * u.tolerance() + 2e-6 * std::abs(want));
+      ASSERT_NEAR(
+          out[i * f + j], want,
+          std::abs(u.value) * 1.2 * g.tolerance() + std::abs(Silu(g.value)) * u.tolerance() + 2e-6 * std::abs(want));
     }
 }
 
@@ -244,9 +255,9 @@ TEST_P(MatmulTest, ExpertRowsHaveTheSameBitsInAnySegment) {
   const auto run = [&](const std::vector<int32_t>& rows, const std::vector<int32_t>& offsets, int workers) {
     std::vector<float> out(rows.size() * f, NAN);
     Execute(*kernel,
-        {TensorOf(x, {tokens, k}), TensorOf(rows), TensorOf(offsets), TensorOf(gate, {2, f, k}), TensorOf(up, {2, f, k}),
-         TensorOf(out, {static_cast<int64_t>(rows.size()), f})},
-        workers);
+            {TensorOf(x, {tokens, k}), TensorOf(rows), TensorOf(offsets), TensorOf(gate, {2, f, k}),
+             TensorOf(up, {2, f, k}), TensorOf(out, {static_cast<int64_t>(rows.size()), f})},
+            workers);
     return out;
   };
   std::vector<int32_t> rows(tokens);
@@ -270,8 +281,9 @@ TEST_P(MatmulTest, ExpertRowsHaveTheSameBitsInAnySegment) {
 
 std::string Label(const testing::TestParamInfo<std::tuple<const char*, modelc_dtype>>& info) {
   const modelc_dtype dtype = std::get<1>(info.param);
-  return std::string(std::get<0>(info.param)) +
-         (dtype == MODELC_F8E4M3 ? "_f8e4m3" : dtype == MODELC_BF16 ? "_bf16" : "_f32");
+  return std::string(std::get<0>(info.param)) + (dtype == MODELC_F8E4M3 ? "_f8e4m3"
+                                                 : dtype == MODELC_BF16 ? "_bf16"
+                                                                        : "_f32");
 }
 
 // An instruction set the machine lacks means the next it has.
@@ -302,15 +314,18 @@ TEST(MatmulErrors, Tensors) {
   EXPECT_THAT(message(*linear, {in, TensorOf(w, {4, 8}), TensorOf(out, {6, 3})}), HasSubstr("'out' has shape [6, 3]"));
   EXPECT_THAT(message(*linear, {in, TensorOf(w.data, MODELC_F8E4M3, {4, 8}), result}), HasSubstr("no block scales"));
   EXPECT_THAT(message(*linear, {in, TensorOf(w.data, MODELC_U8, {4, 8}), result}), HasSubstr("'W' is u8"));
-  EXPECT_THAT(message(*Make("linear_silu_mul", {{"act", "none"}}), {in, TensorOf(w, {4, 8}), TensorOf(f32, {4, 8}), result}),
-              HasSubstr("differ in dtype"));
+  EXPECT_THAT(
+      message(*Make("linear_silu_mul", {{"act", "none"}}), {in, TensorOf(w, {4, 8}), TensorOf(f32, {4, 8}), result}),
+      HasSubstr("differ in dtype"));
   EXPECT_THAT(message(*Make("grouped_linear", {{"act", "none"}}),
                       {in, TensorOf(std::vector<int32_t>{0, 6}), TensorOf(w, {2, 4, 8}), result}),
               HasSubstr("'offsets'"));
-  const auto head = Make("head_linear", {{"x_first", 0}, {"x_count", 8}, {"first", 1}, {"count", 2}, {"transposed", false}});
+  const auto head =
+      Make("head_linear", {{"x_first", 0}, {"x_count", 8}, {"first", 1}, {"count", 2}, {"transposed", false}});
   const Tensor heads = TensorOf(x, {3, 2, 8});
   EXPECT_THAT(message(*head, {heads, TensorOf(w, {4, 8}), TensorOf(out, {3, 2, 2})}), HasSubstr("2 rows a head"));
-  EXPECT_THAT(message(*head, {heads, TensorOf(w, {8, 4}), TensorOf(out, {3, 2, 2})}), HasSubstr("x_count is 8; wanted 4"));
+  EXPECT_THAT(message(*head, {heads, TensorOf(w, {8, 4}), TensorOf(out, {3, 2, 2})}),
+              HasSubstr("x_count is 8; wanted 4"));
   EXPECT_THAT(message(*head, {heads, TensorOf(w, {7, 8}), TensorOf(out, {3, 2, 2})}), HasSubstr("multiple of 2 heads"));
 }
 

@@ -1,13 +1,12 @@
 // The ukernels of every instruction set against double precision, and against themselves: bits of a row must not
 // depend on the rows beside it.
-#include "backends/cpu/ukernels/matmul.h"
-
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <ostream>
 
 #include "backends/cpu/kernels/kernel.h"
+#include "backends/cpu/ukernels/matmul.h"
 #include "gtest/gtest.h"
 #include "tests/unit/cpu_matmul/weights.h"
 
@@ -123,7 +122,8 @@ TEST_P(UkernelTest, AccumulateIsTheTransposedProductWithTheSameBitsInAnyCompany)
       const std::vector<float> x = RandomFloats(64 * rows, rows);
       const auto run = [&](int64_t begin, int64_t count) {
         std::vector<float> out(count * k, NAN);
-        ukernels_.accumulate(Rows(w, first, rows), {x.data() + begin * rows, rows, count}, {out.data(), k}, scratch_.get());
+        ukernels_.accumulate(Rows(w, first, rows), {x.data() + begin * rows, rows, count}, {out.data(), k},
+                             scratch_.get());
         return out;
       };
       const std::vector<float> all = run(0, 64);
@@ -142,15 +142,19 @@ TEST_P(UkernelTest, AccumulateIsTheTransposedProductWithTheSameBitsInAnyCompany)
 }
 
 TEST_P(UkernelTest, SiluMul) {
-  std::vector<float> gate = {0, -0.0f, 1, -1, 5, -5, 20, -20, 87, -87, 300, -300, 1e30f, -1e30f, 1e-30f, INFINITY, NAN, 2, 3};
+  std::vector<float> gate = {0,   -0.0f, 1,     -1,     5,      -5,       20,  -20, 87, -87,
+                             300, -300,  1e30f, -1e30f, 1e-30f, INFINITY, NAN, 2,   3};
   std::vector<float> up = RandomFloats(gate.size(), 1);
   std::vector<float> out = gate;
   ukernels_.silu_mul(out.data(), up.data(), out.size());
   for (size_t i = 0; i < gate.size(); ++i) {
     const double want = gate[i] / (1 + std::exp(-double{gate[i]})) * up[i];
-    if (std::isnan(want)) EXPECT_TRUE(std::isnan(out[i])) << gate[i];
-    else if (std::isinf(want)) EXPECT_EQ(want, out[i]) << gate[i];
-    else EXPECT_NEAR(out[i], want, 1e-6 * std::abs(want) + 1e-30) << gate[i];
+    if (std::isnan(want))
+      EXPECT_TRUE(std::isnan(out[i])) << gate[i];
+    else if (std::isinf(want))
+      EXPECT_EQ(want, out[i]) << gate[i];
+    else
+      EXPECT_NEAR(out[i], want, 1e-6 * std::abs(want) + 1e-30) << gate[i];
   }
 }
 
@@ -159,8 +163,9 @@ INSTANTIATE_TEST_SUITE_P(All, UkernelTest,
                                           testing::Values(MODELC_F8E4M3, MODELC_BF16, MODELC_F32)),
                          [](const auto& info) {
                            const modelc_dtype dtype = std::get<1>(info.param);
-                           return std::string(std::get<0>(info.param).name) +
-                                  (dtype == MODELC_F8E4M3 ? "_f8e4m3" : dtype == MODELC_BF16 ? "_bf16" : "_f32");
+                           return std::string(std::get<0>(info.param).name) + (dtype == MODELC_F8E4M3 ? "_f8e4m3"
+                                                                               : dtype == MODELC_BF16 ? "_bf16"
+                                                                                                      : "_f32");
                          });
 
 }  // namespace

@@ -53,7 +53,9 @@ struct RandomWeights {
     }
   }
 
-  double At(int64_t row, int64_t column, int64_t matrix = 0) const { return values[(matrix * rows + row) * k + column]; }
+  double At(int64_t row, int64_t column, int64_t matrix = 0) const {
+    return values[(matrix * rows + row) * k + column];
+  }
 
   modelc_dtype dtype;
   int64_t rows, k;
