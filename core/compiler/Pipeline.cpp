@@ -33,9 +33,7 @@ std::vector<PipelineStep> buildPipeline(const CompileOptions &options) {
   return steps;
 }
 
-void registerPasses() {
-  registerModelcPasses();
-}
+void registerPasses() { registerModelcPasses(); }
 
 void registerDialects(DialectRegistry &registry) { registry.insert<lm::LMDialect, kernel::KernelDialect>(); }
 

@@ -18,7 +18,8 @@ using namespace mlir;
 namespace modelc {
 namespace {
 
-constexpr llvm::StringLiteral kCompilerVersion = "1"; // part of the hash; raise it when equal inputs give other programs
+constexpr llvm::StringLiteral kCompilerVersion =
+    "1"; // part of the hash; raise it when equal inputs give other programs
 
 // "v3.2.mlir:12:5: "; nothing for a place that is not in a file.
 std::string placeOf(Location loc) {
@@ -63,8 +64,8 @@ absl::StatusOr<Program> CompileModel(std::string_view text, std::string_view fil
                                                      : absl::StrJoin(errors, "\n"));
   };
 
-  OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(StringRef(text.data(), text.size()), ParserConfig(&context),
-                                                             StringRef(fileName.data(), fileName.size()));
+  OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(
+      StringRef(text.data(), text.size()), ParserConfig(&context), StringRef(fileName.data(), fileName.size()));
   if (!module)
     return refused();
   PassManager passes(&context);
@@ -84,7 +85,8 @@ absl::StatusOr<Program> CompileModel(std::string_view text, std::string_view fil
 absl::StatusOr<Program> CompileModelFile(const std::filesystem::path &file, const CompileOptions &options) {
   auto text = llvm::MemoryBuffer::getFile(file.string());
   if (!text)
-    return absl::NotFoundError(absl::StrCat("cannot read model file '", file.string(), "': ", text.getError().message()));
+    return absl::NotFoundError(
+        absl::StrCat("cannot read model file '", file.string(), "': ", text.getError().message()));
   StringRef model = (*text)->getBuffer();
   return CompileModel({model.data(), model.size()}, file.string(), options);
 }

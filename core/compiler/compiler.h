@@ -13,22 +13,22 @@
 namespace modelc {
 
 struct CompileOptions {
-  std::vector<std::string> configs;      // config.json texts, later ones override; sizes of the model
-  const TensorIndex* checkpoint = nullptr;  // checked against when set; else dtypes follow the config's quantization
-  std::string manifest;                  // the backend's manifest JSON
+  std::vector<std::string> configs;        // config.json texts, later ones override; sizes of the model
+  const TensorIndex *checkpoint = nullptr; // checked against when set; else dtypes follow the config's quantization
+  std::string manifest;                    // the backend's manifest JSON
   std::string backend = "cpu";
-  std::string numerics = "fast";         // "reference", "deepseek", "fast"
-  std::string kv_dtype;                  // "f8", "bf16", "f32"; empty: f8 for fast, f32 otherwise
-  int64_t max_rows = 512;                // T the arena is planned for
+  std::string numerics = "fast"; // "reference", "deepseek", "fast"
+  std::string kv_dtype;          // "f8", "bf16", "f32"; empty: f8 for fast, f32 otherwise
+  int64_t max_rows = 512;        // T the arena is planned for
   int64_t max_sequences = 64;
-  int64_t max_context = 0;               // tokens; 0: the config's max_position_embeddings
+  int64_t max_context = 0; // tokens; 0: the config's max_position_embeddings
 };
 
 // Parses and lowers `model_text` (`file_name` is for messages). Diagnostics come back in the status: one line each,
 // file:line:column first.
-absl::StatusOr<Program> CompileModel(std::string_view model_text, std::string_view file_name, const CompileOptions&);
-absl::StatusOr<Program> CompileModelFile(const std::filesystem::path& file, const CompileOptions&);
+absl::StatusOr<Program> CompileModel(std::string_view model_text, std::string_view file_name, const CompileOptions &);
+absl::StatusOr<Program> CompileModelFile(const std::filesystem::path &file, const CompileOptions &);
 
-}  // namespace modelc
+} // namespace modelc
 
-#endif  // MODELC_CORE_COMPILER_COMPILER_H_
+#endif // MODELC_CORE_COMPILER_COMPILER_H_

@@ -71,7 +71,8 @@ LogicalResult ProgramOp::verify() {
 LogicalResult BufferOp::verify() {
   for (Attribute dim : getDims())
     if (failed(parseDim(dim)))
-      return emitOpError("(C1) dimension ") << dim << " is not a number, a size (T N S P C M) or a multiple such as \"8*T\"";
+      return emitOpError("(C1) dimension ")
+             << dim << " is not a number, a size (T N S P C M) or a multiple such as \"8*T\"";
   if (!getType().isF32() && !getType().isInteger(32))
     return emitOpError("(C2) type is ") << getType() << "; want f32 or i32";
   return success();

@@ -42,24 +42,24 @@ llvm::LogicalResult verifyRowOp(mlir::Operation *op, RowOpSpec spec);
 
 namespace modelc::lm {
 
-/// The result types an op's operand types, sizes and weights give: the one place that knows shapes. Operands and sizes must be
-/// resolved. Fails with a diagnostic naming the constraint.
+/// The result types an op's operand types, sizes and weights give: the one place that knows shapes. Operands and sizes
+/// must be resolved. Fails with a diagnostic naming the constraint.
 llvm::LogicalResult inferResultTypes(mlir::Operation *op, llvm::SmallVectorImpl<mlir::Type> &types);
 
 /// One tensor of a launch, in the order of plugins/abi/ops.md.
 struct KernelOperand {
   enum Kind { None, Value, Weight, Input, Constant, Cache } kind = None;
-  mlir::Value value;       // Value; a Cache's handle needs none
-  mlir::Attribute attr;    // Weight (WeightAttr) or Constant (DenseF32ArrayAttr)
-  llvm::StringRef name;    // Input ("pos"), Cache ("latent")
+  mlir::Value value;    // Value; a Cache's handle needs none
+  mlir::Attribute attr; // Weight (WeightAttr) or Constant (DenseF32ArrayAttr)
+  llvm::StringRef name; // Input ("pos"), Cache ("latent")
 };
 
 /// A primitive's launch as its declaration says it.
 struct KernelCall {
-  llvm::StringRef op;                                // row of ops.md
-  llvm::SmallVector<KernelOperand> operands;         // without results
+  llvm::StringRef op;                                                        // row of ops.md
+  llvm::SmallVector<KernelOperand> operands;                                 // without results
   llvm::SmallVector<std::pair<llvm::StringRef, mlir::Attribute>> attributes; // ops.md's name, value
-  llvm::SmallVector<char> resultRows;                // leading size of each result: T N M, or - for a static one
+  llvm::SmallVector<char> resultRows; // leading size of each result: T N M, or - for a static one
 };
 /// True for ops that are rows of ops.md.
 bool isPrimitive(mlir::Operation *op);

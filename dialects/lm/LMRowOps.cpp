@@ -43,8 +43,8 @@ SmallVector<StringRef> words(StringRef text) {
   return parts;
 }
 
-// Weights and sizes are attributes of any kind; numbers default to i64 and f64. A resolved weight is written `<name, scale, type>`:
-// with `#lm.weight` in front, the `#` would make it a result number of the value before.
+// Weights and sizes are attributes of any kind; numbers default to i64 and f64. A resolved weight is written `<name,
+// scale, type>`: with `#lm.weight` in front, the `#` would make it a result number of the value before.
 ParseResult parseClauseValue(OpAsmParser &parser, StringRef name, NamedAttrList &attrs) {
   Attribute value;
   if (succeeded(parser.parseOptionalLess())) {

@@ -61,8 +61,8 @@ struct Infer {
   }
   LogicalResult equalShapes() {
     if (op->getOperand(0).getType() != op->getOperand(1).getType())
-      return op->emitOpError("(C1) operands are ") << op->getOperand(0).getType() << " and "
-                                                   << op->getOperand(1).getType();
+      return op->emitOpError("(C1) operands are ")
+             << op->getOperand(0).getType() << " and " << op->getOperand(1).getType();
     return success();
   }
 
@@ -135,8 +135,8 @@ struct Infer {
   }
   LogicalResult scores(Value q, Value w) {
     if (shapeOf(q).size() != 3 || shapeOf(w).size() != 2 || shapeOf(q)[1] != shapeOf(w)[1])
-      return op->emitOpError("(C1) q is ") << q.getType() << ", w is " << w.getType()
-                                           << "; want [?, heads, dim] and [?, heads]";
+      return op->emitOpError("(C1) q is ")
+             << q.getType() << ", w is " << w.getType() << "; want [?, heads, dim] and [?, heads]";
     return success();
   }
   LogicalResult attendLatent(MLAAttendLatentOp o) {
@@ -197,7 +197,9 @@ struct Infer {
             return failure();
           return add({inner});
         })
-        .Case([&](FfnOp o) { return success(succeeded(positive({{"inner", o.getInner()}})) && succeeded(same(o.getX()))); })
+        .Case([&](FfnOp o) {
+          return success(succeeded(positive({{"inner", o.getInner()}})) && succeeded(same(o.getX())));
+        })
         .Case([&](HeadLinearOp o) { return headLinear(o); })
         .Case([&](RmsNormOp o) { return rmsNorm(o); })
         .Case([&](AddRmsNormOp o) -> LogicalResult {
@@ -223,17 +225,18 @@ struct Infer {
         .Case([&](MLALatentOp o) {
           return success(succeeded(positive({{"latent", o.getLatent()}})) && succeeded(cache("latent")));
         })
-        .Case([&](DSAKeyOp o) { return success(succeeded(positive({{"dim", o.getDim()}})) && succeeded(cache("index"))); })
+        .Case([&](DSAKeyOp o) {
+          return success(succeeded(positive({{"dim", o.getDim()}})) && succeeded(cache("index")));
+        })
         .Case([&](MLAAppendOp o) { return append("latent", o.getFormat()); })
         .Case([&](DSAAppendOp o) { return append("index", o.getFormat()); })
         .Case([&](MLAAttendOp o) { return attend(o); })
         .Case([&](MLAAttendLatentOp o) { return attendLatent(o); })
         .Case([&](DSAScoreOp o) {
-          return success(succeeded(positive({{"heads", o.getHeads()}, {"dim", o.getDim()}})) && succeeded(add({kRows})));
+          return success(succeeded(positive({{"heads", o.getHeads()}, {"dim", o.getDim()}})) &&
+                         succeeded(add({kRows})));
         })
-        .Case([&](DSALogitsOp o) {
-          return success(succeeded(scores(o.getQ(), o.getW())) && succeeded(add({kRows})));
-        })
+        .Case([&](DSALogitsOp o) { return success(succeeded(scores(o.getQ(), o.getW())) && succeeded(add({kRows}))); })
         .Case([&](DSASelectOp o) { return select(o.getTop()); })
         .Case([&](DSALogitsSelectOp o) {
           return success(succeeded(scores(o.getQ(), o.getW())) && succeeded(select(o.getTop())));

@@ -53,7 +53,9 @@ ParseResult modelc::lm::parseSize(OpAsmParser &parser, Attribute &size) {
   return parser.emitError(loc, "expected a number or a parameter such as @hidden_size");
 }
 
-void modelc::lm::printSize(OpAsmPrinter &printer, Operation *, Attribute size) { printer.printAttributeWithoutType(size); }
+void modelc::lm::printSize(OpAsmPrinter &printer, Operation *, Attribute size) {
+  printer.printAttributeWithoutType(size);
+}
 
 ParseResult ParamOp::parse(OpAsmParser &parser, OperationState &result) {
   StringAttr name;
@@ -284,11 +286,10 @@ void LayersOp::print(OpAsmPrinter &printer) {
 
 LogicalResult LayersOp::verify() {
   if (getBody().getArgumentTypes() != getInit().getTypes())
-    return emitOpError("(C1) carries ") << getInit().size() << " values, its body takes "
-                                        << getBody().getNumArguments() << " or other types";
+    return emitOpError("(C1) carries ") << getInit().size() << " values, its body takes " << getBody().getNumArguments()
+                                        << " or other types";
   auto yield = dyn_cast<YieldOp>(getBody().front().back());
-  if (!yield || yield.getNumOperands() != getNumResults() ||
-      !llvm::equal(yield.getOperandTypes(), getResultTypes()))
+  if (!yield || yield.getNumOperands() != getNumResults() || !llvm::equal(yield.getOperandTypes(), getResultTypes()))
     return emitOpError("(C2) its body must yield its ") << getNumResults() << " results";
   if (isa<FlatSymbolRefAttr>(getFrom()) || isa<FlatSymbolRefAttr>(getTo()))
     return success();

@@ -6,7 +6,8 @@
 
 namespace modelc::lm {
 
-/// A size: a number, or the name of a parameter. Whole numbers are i64, others f64; a colon after one is not its type's.
+/// A size: a number, or the name of a parameter. Whole numbers are i64, others f64; a colon after one is not its
+/// type's.
 mlir::ParseResult parseSize(mlir::OpAsmParser &parser, mlir::Attribute &size);
 void printSize(mlir::OpAsmPrinter &printer, mlir::Operation *op, mlir::Attribute size);
 

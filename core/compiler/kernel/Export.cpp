@@ -3,8 +3,8 @@
 #include "dialects/kernel/Kernel.h"
 #include "dialects/lm/LM.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "llvm/ADT/StringMap.h"
 #include "nlohmann/json.hpp"
+#include "llvm/ADT/StringMap.h"
 
 using namespace mlir;
 using namespace modelc;
@@ -37,8 +37,8 @@ FailureOr<std::string> jsonOf(kernel::LaunchOp launch) {
     else if (auto number = dyn_cast<FloatAttr>(attr))
       value = number.getValueAsDouble();
     else
-      return launch.emitOpError("attribute '") << named.getName().getValue() << "' is " << attr
-                                               << "; want a number, a truth value or a string";
+      return launch.emitOpError("attribute '")
+             << named.getName().getValue() << "' is " << attr << "; want a number, a truth value or a string";
   }
   return json.dump();
 }
@@ -77,7 +77,8 @@ private:
     } else if (auto weight = dyn_cast<kernel::WeightOp>(declared)) {
       note(weight.getSymName(), Operand::Kind::kWeight, program.weights.size());
       auto type = cast<RankedTensorType>(weight.getType());
-      Weight out{weight.getName().str(), weight.getScale().str(), dtypeOf(type.getElementType()), type.getShape().vec(), 0};
+      Weight out{weight.getName().str(), weight.getScale().str(), dtypeOf(type.getElementType()), type.getShape().vec(),
+                 0};
       out.experts = weight.getName().contains("{expert}") ? out.shape.front() : 0;
       program.weights.push_back(std::move(out));
     } else if (auto constant = dyn_cast<kernel::ConstantOp>(declared)) {

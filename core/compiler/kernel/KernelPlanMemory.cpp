@@ -37,13 +37,15 @@ std::optional<uint64_t> bytesOf(kernel::BufferOp buffer, ArrayRef<int64_t> limit
   return bytes;
 }
 
-// Gives each buffer, in this order, the lowest place where no buffer it lives together with is; returns the arena's size.
+// Gives each buffer, in this order, the lowest place where no buffer it lives together with is; returns the arena's
+// size.
 uint64_t place(ArrayRef<Placed *> order) {
   uint64_t arena = 0;
   SmallVector<const Placed *> done, others;
   for (Placed *buffer : order) {
     others.clear();
-    llvm::copy_if(done, std::back_inserter(others), [&](const Placed *other) { return other->life->anyCommon(*buffer->life); });
+    llvm::copy_if(done, std::back_inserter(others),
+                  [&](const Placed *other) { return other->life->anyCommon(*buffer->life); });
     llvm::sort(others, [](const Placed *a, const Placed *b) { return a->offset < b->offset; });
     buffer->offset = 0;
     for (const Placed *other : others) {
@@ -69,8 +71,8 @@ uint64_t mostLive(ArrayRef<Placed> buffers) {
   return most;
 }
 
-// First fit, from several orders on: whoever ends up at the arena's top is placed earlier in the next attempt. Keeps the best
-// plan, and stops at one that cannot be beaten. Returns the arena's size.
+// First fit, from several orders on: whoever ends up at the arena's top is placed earlier in the next attempt. Keeps
+// the best plan, and stops at one that cannot be beaten. Returns the arena's size.
 uint64_t placeAll(MutableArrayRef<Placed> buffers, uint64_t lowest) {
   constexpr int kAttempts = 64; // per order
   using Less = bool (*)(const Placed *, const Placed *);

@@ -19,9 +19,12 @@ constexpr int64_t kPageTokens = 64;
 
 Size sizeOfLetter(char letter) {
   switch (letter) {
-  case 'N': return Size::kN;
-  case 'M': return Size::kM;
-  default: return Size::kT;
+  case 'N':
+    return Size::kN;
+  case 'M':
+    return Size::kM;
+  default:
+    return Size::kT;
   }
 }
 
@@ -36,7 +39,8 @@ int64_t bytesPerPage(StringRef kind, StringRef format, int64_t width, int64_t ro
 
 class Lowering {
 public:
-  Lowering(lm::ModelOp model, const LMToKernelOptions &options) : model(model), options(options), b(model.getContext()) {}
+  Lowering(lm::ModelOp model, const LMToKernelOptions &options)
+      : model(model), options(options), b(model.getContext()) {}
 
   LogicalResult run() {
     DictionaryAttr parameters = model->getAttrOfType<DictionaryAttr>("parameters");
@@ -46,7 +50,8 @@ public:
     if (failed(sizes))
       return failure();
     b.setInsertionPoint(model);
-    program = kernel::ProgramOp::create(b, model.getLoc(), model.getSymNameAttr(), parameters, *sizes, IntegerAttr(), IntegerAttr());
+    program = kernel::ProgramOp::create(b, model.getLoc(), model.getSymNameAttr(), parameters, *sizes, IntegerAttr(),
+                                        IntegerAttr());
     program.getBody().emplaceBlock();
     for (lm::EntryOp entry : model.getOps<lm::EntryOp>())
       if (failed(lowerEntry(entry)))
@@ -76,7 +81,8 @@ private:
     const int64_t context = options.maxContext ? options.maxContext : longest;
     if (context < 1 || context > longest)
       return model.emitError("max-context is ") << context << "; the model's positions allow 1 to " << longest;
-    for (auto [name, value] : {std::pair("max-rows", options.maxRows), std::pair("max-sequences", options.maxSequences)})
+    for (auto [name, value] :
+         {std::pair("max-rows", options.maxRows), std::pair("max-sequences", options.maxSequences)})
       if (value < 1 || value > kMost)
         return model.emitError(name) << " is " << value << "; want 1 to " << kMost;
     int64_t values[kNumSizes];
@@ -101,8 +107,8 @@ private:
     OpBuilder::InsertionGuard guard(b);
     placeDeclaration();
     std::string name = "b" + std::to_string(buffers++);
-    kernel::BufferOp::create(b, loc, b.getStringAttr(name), TypeAttr::get(tensor.getElementType()), b.getArrayAttr(dims),
-                             IntegerAttr(), IntegerAttr());
+    kernel::BufferOp::create(b, loc, b.getStringAttr(name), TypeAttr::get(tensor.getElementType()),
+                             b.getArrayAttr(dims), IntegerAttr(), IntegerAttr());
     return FlatSymbolRefAttr::get(b.getContext(), name);
   }
 
@@ -115,8 +121,8 @@ private:
       OpBuilder::InsertionGuard guard(b);
       placeDeclaration();
       std::string name = "w" + std::to_string(weights.size() - 1);
-      kernel::WeightOp::create(b, loc, b.getStringAttr(name), b.getStringAttr(attr.getName()), b.getStringAttr(attr.getScale()),
-                               TypeAttr::get(attr.getType()));
+      kernel::WeightOp::create(b, loc, b.getStringAttr(name), b.getStringAttr(attr.getName()),
+                               b.getStringAttr(attr.getScale()), TypeAttr::get(attr.getType()));
       ref = FlatSymbolRefAttr::get(b.getContext(), name);
     }
     return ref;
@@ -232,8 +238,8 @@ private:
     return copied;
   }
 
-  // Moves yielded values that could not be written in place to the carried buffers, all at once: one that lies in another's
-  // carried buffer goes through a buffer of its own.
+  // Moves yielded values that could not be written in place to the carried buffers, all at once: one that lies in
+  // another's carried buffer goes through a buffer of its own.
   LogicalResult carry(lm::LayersOp layers, Block::BlockArgListType args, ValueRange yielded) {
     SmallVector<std::pair<Attribute, Attribute>> copies;
     for (auto [arg, value] : llvm::zip(args, yielded)) {
@@ -255,8 +261,8 @@ private:
     return success();
   }
 
-  // The maker of the yielded value may overwrite the carried buffer when it is the last to read anything of it: kernels do not
-  // write over their inputs.
+  // The maker of the yielded value may overwrite the carried buffer when it is the last to read anything of it: kernels
+  // do not write over their inputs.
   bool canWriteOver(BlockArgument arg, Value value) {
     Operation *maker = value.getDefiningOp();
     return maker && maker->getBlock() == arg.getOwner() &&
@@ -266,9 +272,11 @@ private:
   LogicalResult emitCopy(Location loc, Attribute from, Attribute to) {
     auto kernelName = model->getAttrOfType<StringAttr>("copy_kernel");
     if (!kernelName)
-      return emitError(loc, "a carried value needs op 'copy' (plugins/abi/ops.md), for which the backend has no kernel");
-    kernel::LaunchOp::create(b, loc, b.getStringAttr("copy"), kernelName, b.getArrayAttr({from, to}), b.getDictionaryAttr({}),
-                             b.getI64IntegerAttr(1), IntegerAttr(), IntegerAttr(), ArrayAttr());
+      return emitError(loc,
+                       "a carried value needs op 'copy' (plugins/abi/ops.md), for which the backend has no kernel");
+    kernel::LaunchOp::create(b, loc, b.getStringAttr("copy"), kernelName, b.getArrayAttr({from, to}),
+                             b.getDictionaryAttr({}), b.getI64IntegerAttr(1), IntegerAttr(), IntegerAttr(),
+                             ArrayAttr());
     return success();
   }
 
@@ -285,7 +293,8 @@ private:
     else if (auto append = dyn_cast<lm::DSAAppendOp>(op))
       bytes = bytesPerPage(kind, format.getValue(), width(append.getKey()), 0);
     if (bytes && info.pageBytes && (info.pageBytes != bytes || info.format != format.getValue()))
-      return op->emitOpError("writes ") << kind << " pages of " << bytes << " bytes, other layers of " << info.pageBytes;
+      return op->emitOpError("writes ") << kind << " pages of " << bytes << " bytes, other layers of "
+                                        << info.pageBytes;
     if (bytes) {
       info.pageBytes = bytes;
       info.format = format.getValue().str();
@@ -304,10 +313,18 @@ private:
     SmallVector<Attribute> tensors;
     for (const lm::KernelOperand &operand : call.operands) {
       switch (operand.kind) {
-      case lm::KernelOperand::None: tensors.push_back(b.getUnitAttr()); break;
-      case lm::KernelOperand::Value: tensors.push_back(symbols[operand.value]); break;
-      case lm::KernelOperand::Input: tensors.push_back(b.getStringAttr(operand.name)); break;
-      case lm::KernelOperand::Constant: tensors.push_back(constant(cast<DenseF32ArrayAttr>(operand.attr), op->getLoc())); break;
+      case lm::KernelOperand::None:
+        tensors.push_back(b.getUnitAttr());
+        break;
+      case lm::KernelOperand::Value:
+        tensors.push_back(symbols[operand.value]);
+        break;
+      case lm::KernelOperand::Input:
+        tensors.push_back(b.getStringAttr(operand.name));
+        break;
+      case lm::KernelOperand::Constant:
+        tensors.push_back(constant(cast<DenseF32ArrayAttr>(operand.attr), op->getLoc()));
+        break;
       case lm::KernelOperand::Weight: {
         auto attr = dyn_cast_or_null<lm::WeightAttr>(operand.attr);
         if (!attr)
@@ -332,7 +349,8 @@ private:
         rows = rowsOf(op->getOperand(1));
       rowSizes[result] = rows;
       auto given = preset.find(result);
-      symbols[result] = given != preset.end() ? Attribute(given->second) : Attribute(newBuffer(result.getType(), rows, op->getLoc()));
+      symbols[result] =
+          given != preset.end() ? Attribute(given->second) : Attribute(newBuffer(result.getType(), rows, op->getLoc()));
       tensors.push_back(symbols[result]);
       ++results;
     }
@@ -362,8 +380,8 @@ private:
   const LMToKernelOptions options;
   OpBuilder b;
   kernel::ProgramOp program;
-  kernel::EntryOp current;         // being lowered
-  Operation *plain = nullptr;      // the last repeat plainRepeat made
+  kernel::EntryOp current;    // being lowered
+  Operation *plain = nullptr; // the last repeat plainRepeat made
   int buffers = 0;
   llvm::DenseMap<Value, Attribute> symbols;
   llvm::DenseMap<Value, FlatSymbolRefAttr> preset;

@@ -132,7 +132,8 @@ private:
     for (const Access &access : launches)
       for (unsigned buffer : access.reads)
         if (unwritten.test(buffer))
-          return access.op->emitOpError("reads @") << buffers.begin()[buffer].first.getValue() << ", which nothing wrote before";
+          return access.op->emitOpError("reads @")
+                 << buffers.begin()[buffer].first.getValue() << ", which nothing wrote before";
     return program.emitOpError("has an output that nothing writes");
   }
 

@@ -8,9 +8,9 @@
 
 namespace modelc {
 
-/// Per buffer, the moments at which its content is or will be needed. A moment is a launch of an entry in one range of contexts:
-/// conditions on the context split all contexts into ranges in each of which the same launches run. Two buffers may share memory
-/// when no moment has both.
+/// Per buffer, the moments at which its content is or will be needed. A moment is a launch of an entry in one range of
+/// contexts: conditions on the context split all contexts into ranges in each of which the same launches run. Two
+/// buffers may share memory when no moment has both.
 ///
 /// Fails with a diagnostic at a launch that reads what nothing wrote.
 mlir::FailureOr<llvm::MapVector<kernel::BufferOp, llvm::BitVector>> findLifetimes(kernel::ProgramOp program);

@@ -2,9 +2,9 @@
 #ifndef MODELC_CORE_COMPILER_MANIFEST_MANIFESTSOURCE_H
 #define MODELC_CORE_COMPILER_MANIFEST_MANIFESTSOURCE_H
 
-#include "plugins/manifest/manifest.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Support/FileUtilities.h"
+#include "plugins/manifest/manifest.h"
 #include "llvm/Support/MemoryBuffer.h"
 
 namespace modelc {

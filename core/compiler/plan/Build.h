@@ -7,9 +7,9 @@
 
 namespace modelc {
 
-/// Creates an op over rows; its result types follow from the operands. Operands and attributes that are null are left out.
-/// The shapes were checked by lm-resolve, so inference fails only where a model's own sizes contradict each other; the op then
-/// carries the diagnostic and keeps the type `!lm.rows`, which the verifier after the pass refuses.
+/// Creates an op over rows; its result types follow from the operands. Operands and attributes that are null are left
+/// out. The shapes were checked by lm-resolve, so inference fails only where a model's own sizes contradict each other;
+/// the op then carries the diagnostic and keeps the type `!lm.rows`, which the verifier after the pass refuses.
 template <typename OpT>
 OpT build(mlir::OpBuilder &b, mlir::Location loc, mlir::ValueRange operands,
           llvm::ArrayRef<std::pair<llvm::StringRef, mlir::Attribute>> attributes = {}) {

@@ -37,9 +37,11 @@ void fuseSelect(DSASelectOp select) {
   if (!logits || !logits->hasOneUse())
     return;
   OpBuilder b(select);
-  auto fused = build<DSALogitsSelectOp>(
-      b, select.getLoc(), {logits.getQ(), logits.getW(), logits.getCache()},
-      {{"scale", logits.getScaleAttr()}, {"format", logits.getFormatAttr()}, {"top", select.getTop()}, {"tap", select->getAttr("tap")}});
+  auto fused = build<DSALogitsSelectOp>(b, select.getLoc(), {logits.getQ(), logits.getW(), logits.getCache()},
+                                        {{"scale", logits.getScaleAttr()},
+                                         {"format", logits.getFormatAttr()},
+                                         {"top", select.getTop()},
+                                         {"tap", select->getAttr("tap")}});
   select.getIndices().replaceAllUsesWith(fused.getIndices());
   select.erase();
   logits.erase();

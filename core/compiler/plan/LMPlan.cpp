@@ -44,9 +44,11 @@ struct Planner {
     const int64_t latent = sizeOf(op.getLatent());
     auto x = cast<RankedTensorType>(op.getX().getType());
     if (x.getRank() != 2 || x.getDimSize(1) != latent + sizeOf(table.getDim()))
-      return op.emitOpError("(C1) the row is ") << x << "; want latent " << latent << " + rope " << sizeOf(table.getDim());
-    auto normed = build<RmsNormOp>(
-        b, loc, {op.getX()}, {{"weight", op.getWeight()}, {"eps", op.getEps()}, {"first", num(0)}, {"width", num(latent)}});
+      return op.emitOpError("(C1) the row is ")
+             << x << "; want latent " << latent << " + rope " << sizeOf(table.getDim());
+    auto normed =
+        build<RmsNormOp>(b, loc, {op.getX()},
+                         {{"weight", op.getWeight()}, {"eps", op.getEps()}, {"first", num(0)}, {"width", num(latent)}});
     Value key = rope(op.getX(), table, latent, "interleaved", /*keep=*/false);
     auto append = build<MLAAppendOp>(b, loc, {normed.getOut(), key});
     op.getCache().replaceAllUsesWith(append.getCache());
@@ -59,8 +61,9 @@ struct Planner {
     if (!table)
       return failure();
     auto k = build<LinearOp>(b, loc, {op.getX()}, {{"weight", op.getWeight()}, {"to", b.getArrayAttr(op.getDim())}});
-    auto normed = build<LayerNormOp>(b, loc, {k.getOut()},
-                                     {{"weight", op.getNorm()}, {"bias", op.getBias().value_or(Attribute())}, {"eps", op.getEps()}});
+    auto normed = build<LayerNormOp>(
+        b, loc, {k.getOut()},
+        {{"weight", op.getNorm()}, {"bias", op.getBias().value_or(Attribute())}, {"eps", op.getEps()}});
     auto append = build<DSAAppendOp>(b, loc, {rope(normed.getOut(), table, 0, "half", /*keep=*/true)});
     op.getCache().replaceAllUsesWith(append.getCache());
     op.erase();
@@ -73,10 +76,12 @@ struct Planner {
       return failure();
     const int64_t heads = sizeOf(op.getHeads()), dim = sizeOf(op.getDim());
     auto q = build<LinearOp>(b, loc, {op.getQLatent()}, {{"weight", op.getWeight()}, {"to", sizes({heads, dim})}});
-    auto w = build<LinearOp>(b, loc, {op.getX()},
-                             {{"weight", op.getHeadsWeight()}, {"to", sizes({heads})}, {"unquantized", b.getUnitAttr()}});
-    auto logits = build<DSALogitsOp>(b, loc, {rope(q.getOut(), table, 0, "half", /*keep=*/true), w.getOut(), op.getCache()},
-                                     {{"scale", b.getF64FloatAttr(1 / std::sqrt(double(heads) * double(dim)))}});
+    auto w =
+        build<LinearOp>(b, loc, {op.getX()},
+                        {{"weight", op.getHeadsWeight()}, {"to", sizes({heads})}, {"unquantized", b.getUnitAttr()}});
+    auto logits =
+        build<DSALogitsOp>(b, loc, {rope(q.getOut(), table, 0, "half", /*keep=*/true), w.getOut(), op.getCache()},
+                           {{"scale", b.getF64FloatAttr(1 / std::sqrt(double(heads) * double(dim)))}});
     if (Attribute tap = op->getAttr("tap"))
       logits->setAttr("tap", tap);
     op.getScore().replaceAllUsesWith(logits.getScore());
@@ -85,11 +90,13 @@ struct Planner {
   }
 
   LogicalResult ffn(FfnOp op) {
-    auto inner = build<LinearSiluMulOp>(
-        b, loc, {op.getX()},
-        {{"gate", op.getGate().value_or(Attribute())}, {"up", op.getUp().value_or(Attribute())}, {"inner", op.getInner()}});
+    auto inner = build<LinearSiluMulOp>(b, loc, {op.getX()},
+                                        {{"gate", op.getGate().value_or(Attribute())},
+                                         {"up", op.getUp().value_or(Attribute())},
+                                         {"inner", op.getInner()}});
     auto width = cast<RankedTensorType>(op.getX().getType()).getDimSize(1);
-    auto out = build<LinearOp>(b, loc, {inner.getOut()}, {{"weight", op.getDown().value_or(Attribute())}, {"to", sizes({width})}});
+    auto out = build<LinearOp>(b, loc, {inner.getOut()},
+                               {{"weight", op.getDown().value_or(Attribute())}, {"to", sizes({width})}});
     op.getOut().replaceAllUsesWith(out.getOut());
     op.erase();
     return success();
@@ -97,9 +104,11 @@ struct Planner {
 
   LogicalResult experts(MoEExpertsOp op) {
     auto dispatch = build<MoEDispatchOp>(b, loc, {op.getExperts_()}, {{"experts", op.getExperts()}});
-    auto inner = build<GroupedLinearSiluMulOp>(b, loc, {op.getX(), dispatch.getRows(), dispatch.getOffsets()},
-                                               {{"gate", op.getGate().value_or(Attribute())}, {"up", op.getUp().value_or(Attribute())}});
-    auto outer = build<GroupedLinearOp>(b, loc, {inner.getOut(), dispatch.getOffsets()}, {{"weight", op.getDown().value_or(Attribute())}});
+    auto inner = build<GroupedLinearSiluMulOp>(
+        b, loc, {op.getX(), dispatch.getRows(), dispatch.getOffsets()},
+        {{"gate", op.getGate().value_or(Attribute())}, {"up", op.getUp().value_or(Attribute())}});
+    auto outer = build<GroupedLinearOp>(b, loc, {inner.getOut(), dispatch.getOffsets()},
+                                        {{"weight", op.getDown().value_or(Attribute())}});
     auto combine = build<MoECombineOp>(b, loc, {outer.getOut(), dispatch.getSlot(), op.getWeights(), op.getBase()});
     op.getOut().replaceAllUsesWith(combine.getOut());
     op.erase();

@@ -19,8 +19,7 @@ bool isFp8(Attribute weight) {
 }
 
 // Puts an op of one operand and result in front of an operand: HadamardOp, FakeQuantizeOp.
-template <typename OpTy>
-void putBefore(Operation *op, unsigned operand) {
+template <typename OpTy> void putBefore(Operation *op, unsigned operand) {
   OpBuilder b(op);
   op->setOperand(operand, build<OpTy>(b, op->getLoc(), {op->getOperand(operand)}).getOut());
 }

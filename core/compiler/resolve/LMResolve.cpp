@@ -118,8 +118,7 @@ struct EntryResolver {
       arg.setType(init.getType());
     if (failed(run(layers.getBody().front(), layers.getScope(), from, to)))
       return failure();
-    for (auto [result, value] :
-         llvm::zip(layers.getResults(), layers.getBody().front().getTerminator()->getOperands()))
+    for (auto [result, value] : llvm::zip(layers.getResults(), layers.getBody().front().getTerminator()->getOperands()))
       result.setType(value.getType());
     return success();
   }
@@ -204,8 +203,7 @@ private:
         entry.erase();
         continue;
       }
-      if (failed(inlineCalls(model, entry)) ||
-          failed(EntryResolver{weights}.run(entry.getBody().front(), "", 0, 1)))
+      if (failed(inlineCalls(model, entry)) || failed(EntryResolver{weights}.run(entry.getBody().front(), "", 0, 1)))
         return failure();
     }
     if (failed(weights.report(model)))

@@ -37,14 +37,16 @@ LogicalResult checkExpectations(ModelOp model, const nlohmann::json &config) {
     nlohmann::json found = lookUp(config, expected.getName().str());
     if (found.is_null() || found.dump() == text(expected.getValue()))
       continue;
-    model.emitError("config has ") << expected.getName().getValue() << " = " << found.dump() << ", this model file describes "
-                                   << text(expected.getValue()) << "; use a model file for that architecture";
+    model.emitError("config has ") << expected.getName().getValue() << " = " << found.dump()
+                                   << ", this model file describes " << text(expected.getValue())
+                                   << "; use a model file for that architecture";
     result = failure();
   }
   return result;
 }
 
-// A config value as the attribute a parameter wants: whole numbers stay whole, `true` is 1. Null when it is no such number.
+// A config value as the attribute a parameter wants: whole numbers stay whole, `true` is 1. Null when it is no such
+// number.
 Attribute toAttribute(Builder &b, const nlohmann::json &value, bool whole) {
   constexpr double kExact = 9007199254740992.0; // 2^53
   if (value.is_boolean())
@@ -100,8 +102,8 @@ struct Resolver {
       Builder b(param.getContext());
       if (Attribute value = toAttribute(b, found, whole))
         return value;
-      return param.emitOpError("config key '") << key << "' is " << found.dump() << "; want a" << (whole ? " whole" : "")
-                                               << " number";
+      return param.emitOpError("config key '")
+             << key << "' is " << found.dump() << "; want a" << (whole ? " whole" : "") << " number";
     }
     if (!described)
       return operand(param, param.getValue());

@@ -29,8 +29,8 @@ std::string withoutDigits(StringRef name) {
   return out;
 }
 
-// The closest name there is, for the message: cheap first filter, then edit distance. The same tensor of another layer or
-// expert is no help.
+// The closest name there is, for the message: cheap first filter, then edit distance. The same tensor of another layer
+// or expert is no help.
 std::string nearest(const TensorIndex &index, const std::string &name) {
   StringRef wanted(name);
   unsigned best = 40;
@@ -60,7 +60,9 @@ SmallVector<WeightUse> modelc::weightsOf(Operation *op, StringRef scope) {
     uses.push_back({attribute, scope.str() + name + suffix.str(), SmallVector<int64_t>(shape), quantizable});
   };
   llvm::TypeSwitch<Operation *>(op)
-      .Case([&](EmbedOp o) { use("weight", nameOf(o.getWeight()), {sizeOf(o.getTo()[0]), sizeOf(o.getTo()[1])}, false); })
+      .Case([&](EmbedOp o) {
+        use("weight", nameOf(o.getWeight()), {sizeOf(o.getTo()[0]), sizeOf(o.getTo()[1])}, false);
+      })
       .Case([&](LinearOp o) {
         int64_t n = 1;
         for (Attribute size : o.getTo())
@@ -84,7 +86,8 @@ SmallVector<WeightUse> modelc::weightsOf(Operation *op, StringRef scope) {
         use("bias", nameOf(o.getNorm()), {dim}, false, ".bias");
       })
       .Case([&](DSAScoreOp o) {
-        use("weight", nameOf(o.getWeight()), {sizeOf(o.getHeads()) * sizeOf(o.getDim()), widthOf(o.getQLatent())}, true);
+        use("weight", nameOf(o.getWeight()), {sizeOf(o.getHeads()) * sizeOf(o.getDim()), widthOf(o.getQLatent())},
+            true);
         use("heads_weight", nameOf(o.getHeadsWeight()), {sizeOf(o.getHeads()), widthOf(o.getX())}, false);
       })
       .Case([&](MoERouteOp o) { use("bias", nameOf(o.getBias()), {widthOf(o.getLogits())}, false, ""); })
@@ -120,13 +123,13 @@ void WeightResolver::check(const std::string &name, ArrayRef<int64_t> shape, DTy
     problems.push_back(absl::StrCat("weight '", name, "' is ", shapeText(info.shape), ", want ", shapeText(shape)));
   const std::string found(Name(info.dtype));
   if (info.dtype != DType::kF32 && info.dtype != DType::kBF16 && !(info.dtype == DType::kF8E4M3 && quantizable)) {
-    problems.push_back(absl::StrCat("weight '", name, "' is ", found, ", want ",
-                                    quantizable ? "f8e4m3, bf16 or f32" : "bf16 or f32"));
+    problems.push_back(
+        absl::StrCat("weight '", name, "' is ", found, ", want ", quantizable ? "f8e4m3, bf16 or f32" : "bf16 or f32"));
     return;
   }
   if (!first && info.dtype != dtype)
-    problems.push_back(absl::StrCat("weight '", name, "' is ", found, ", other layers or experts have ",
-                                    std::string(Name(dtype))));
+    problems.push_back(
+        absl::StrCat("weight '", name, "' is ", found, ", other layers or experts have ", std::string(Name(dtype))));
   if (first)
     dtype = info.dtype;
   first = false;
@@ -154,8 +157,8 @@ WeightAttr WeightResolver::resolve(const WeightUse &use, int64_t firstLayer, int
     ArrayRef<int64_t> one = stacked ? shape.drop_front() : shape;
     for (int64_t layer = layered ? firstLayer : 0; layer < (layered ? lastLayer : 1); ++layer)
       for (int64_t expert = 0; expert < (stacked ? shape[0] : 1); ++expert)
-        check(absl::StrReplaceAll(use.name, {{"{layer}", absl::StrCat(layer)}, {"{expert}", absl::StrCat(expert)}}), one,
-              dtype, first, use.quantizable);
+        check(absl::StrReplaceAll(use.name, {{"{layer}", absl::StrCat(layer)}, {"{expert}", absl::StrCat(expert)}}),
+              one, dtype, first, use.quantizable);
     if (problems.size() != before)
       return {};
   }

@@ -10,9 +10,9 @@ namespace modelc {
 /// A weight an op reads: where its resolved attribute goes, its name below the scopes, and what it must look like.
 struct WeightUse {
   llvm::StringRef attribute;
-  std::string name;                     // full, with ".weight", {layer} and {expert} in it
-  llvm::SmallVector<int64_t> shape;     // with the expert dimension first
-  bool quantizable = false;             // FP8 in a quantized checkpoint
+  std::string name;                 // full, with ".weight", {layer} and {expert} in it
+  llvm::SmallVector<int64_t> shape; // with the expert dimension first
+  bool quantizable = false;         // FP8 in a quantized checkpoint
 };
 
 /// Of a source op whose operands and sizes are resolved; `scope` ends with a dot or is empty.

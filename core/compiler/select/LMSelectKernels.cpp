@@ -37,22 +37,30 @@ std::optional<WhereValue> letter(Operation *op, char name, WeightAttr weight) {
   };
   const RankedTensorType matrix = weight && weight.getType().getRank() > 1 ? weight.getType() : RankedTensorType();
   switch (name) {
-  case 'K': return dimension(matrix, 0);
+  case 'K':
+    return dimension(matrix, 0);
   case 'N':
   case 'F':
-  case 'V': return dimension(matrix, 1);
-  case 'L': return matrix ? dimension(matrix, 0) : operand(0, 0);
-  case 'E': return isa<MoERouteOp>(op) ? operand(0, 0) : dimension(matrix, 2);
+  case 'V':
+    return dimension(matrix, 1);
+  case 'L':
+    return matrix ? dimension(matrix, 0) : operand(0, 0);
+  case 'E':
+    return isa<MoERouteOp>(op) ? operand(0, 0) : dimension(matrix, 2);
   case 'D':
-  case 'H': return operand(0, 0);
+  case 'H':
+    return operand(0, 0);
   case 'h':
-  case 'i': return operand(0, 1);
-  case 'R': return operand(1, 0);
+  case 'i':
+    return operand(0, 1);
+  case 'R':
+    return operand(1, 0);
   case 'A':
     return isa<MoERouteOp>(op)     ? dimension(op->getResult(0).getType(), 0)
            : isa<MoECombineOp>(op) ? operand(1, 0)
                                    : operand(0, 0);
-  default: return std::nullopt;
+  default:
+    return std::nullopt;
   }
 }
 
@@ -77,7 +85,8 @@ std::optional<WhereValue> valueOf(RowOpInterface op, std::string_view nameView) 
 }
 
 // The best-ranked kernel whose condition holds; null when there is none, and what the others wanted.
-const ManifestKernel *choose(const Manifest &manifest, StringRef opName, const WhereLookup &lookup, std::string &refused) {
+const ManifestKernel *choose(const Manifest &manifest, StringRef opName, const WhereLookup &lookup,
+                             std::string &refused) {
   const ManifestKernel *best = nullptr;
   for (const ManifestKernel &kernel : manifest.kernels) {
     if (opName != kernel.op)
@@ -124,9 +133,9 @@ private:
       return success();
     }
     if (reported.insert((name + refused).str()).second)
-      op->emitOpError("has no kernel on backend '") << backend << "';"
-                                                    << (refused.empty() ? " its manifest lists none for this op;" : refused)
-                                                    << " write one for op '" << name << "' (plugins/abi/ops.md)";
+      op->emitOpError("has no kernel on backend '")
+          << backend << "';" << (refused.empty() ? " its manifest lists none for this op;" : refused)
+          << " write one for op '" << name << "' (plugins/abi/ops.md)";
     return failure();
   }
 
