@@ -34,24 +34,24 @@ void Declare(po::options_description& options, po::positional_options_descriptio
 struct Promise {
   const char* file;
   Tolerance tolerance;
-  ImposedChoices (*imposed)(const Trace&);
+  Imposed (*imposed)(const Trace&);
   const char* text;
 };
 
 absl::StatusOr<Promise> PromiseOf(const std::string& numerics) {
-  const auto all = [](const Trace& trace) { return ImposedChoices{trace}; };
-  const auto near_ties = [](const Trace& trace) { return ImposedChoices{trace, static_cast<float>(kNearTie)}; };
+  const auto all = [](const Trace& trace) { return Imposed{.from = trace, .hidden = true}; };
+  const auto near_ties = [](const Trace& trace) { return Imposed{.from = trace, .margin = static_cast<float>(kNearTie)}; };
   if (numerics == "reference") {
     return Promise{"golden.safetensors", {.logits_max = 2e-4, .logits_rms = {}, .values_max = 2e-4, .choice_margin = kNearTie},
                    near_ties, "every value within 2e-4 of the largest; equal choices but for near ties, which are the golden's"};
   }
   if (numerics == "deepseek") {
     return Promise{"golden_deepseek.safetensors", {.logits_max = {}, .logits_rms = 2e-2, .values_max = {}, .choice_margin = {}},
-                   all, "logits within 2e-2 relative RMS, with the golden's choices"};
+                   all, "logits within 2e-2 relative RMS, with the golden's choices; drafts from its hidden states"};
   }
   if (numerics == "fast") {
     return Promise{"golden.safetensors", {.logits_max = {}, .logits_rms = 1e-1, .values_max = {}, .choice_margin = {}}, all,
-                   "logits within 1e-1 relative RMS of reference numerics, with the golden's choices"};
+                   "logits within 1e-1 relative RMS of reference numerics, with the golden's choices; drafts from its hidden states"};
   }
   return absl::InvalidArgumentError(absl::StrCat("--numerics ", numerics, " is none of reference, deepseek, fast"));
 }
@@ -64,7 +64,7 @@ po::variables_map WithDefaults(const po::variables_map& flags) {
   return out;
 }
 
-absl::StatusOr<Trace> RunModel(OpenedModel& model, absl::Span<const int32_t> ids, const ImposedChoices* imposed) {
+absl::StatusOr<Trace> RunModel(OpenedModel& model, absl::Span<const int32_t> ids, const Imposed* imposed) {
   MODELC_ASSIGN_OR_RETURN(const auto executor, Executor::Create(model.program, *model.checkpoint, std::move(model.device),
                                                                 TracePages(ids.size()), nullptr));
   return RunTrace(*executor, ids, imposed);
@@ -164,7 +164,7 @@ absl::StatusOr<int> VerifyGolden(const po::variables_map& flags) {
   MODELC_ASSIGN_OR_RETURN(const Golden golden, LoadGolden(Text(flags, "golden"), promise.file));
   MODELC_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(flags));
   const Program program = model.program;
-  const ImposedChoices imposed = promise.imposed(golden.trace);
+  const Imposed imposed = promise.imposed(golden.trace);
   MODELC_ASSIGN_OR_RETURN(const Trace trace, RunModel(model, golden.ids, &imposed));
   return Finish({program, Text(flags, "golden"), promise.text, golden.ids.size(),
                  Compare(golden.trace, trace, promise.tolerance)},
@@ -204,11 +204,11 @@ absl::StatusOr<int> VerifyAgainst(const po::variables_map& flags) {
                             .logits_rms = exact ? std::nullopt : std::optional(2e-2),
                             .values_max = exact ? std::optional(2e-4) : std::nullopt,
                             .choice_margin = exact ? std::optional(kNearTie) : std::nullopt};
-  const ImposedChoices imposed{expected};
+  const Imposed imposed{.from = expected, .hidden = !exact};
   MODELC_ASSIGN_OR_RETURN(const Trace trace, RunModel(model, ids, &imposed));
   return Finish({program, absl::StrCat("backend ", other.program.backend),
                  exact ? "every value within 2e-4 of the largest, with the other's choices"
-                       : "logits within 2e-2 relative RMS, with the other's choices",
+                       : "logits within 2e-2 relative RMS, with the other's choices; drafts from its hidden states",
                  ids.size(), Compare(expected, trace, tolerance)},
                 flags["json"].as<bool>());
 }

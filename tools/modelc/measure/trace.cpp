@@ -31,10 +31,12 @@ void AppendRows(TracedRows& table, std::vector<T>& data, int64_t rows, int64_t c
   table.columns = wide;
 }
 
-// Collects tapped values and imposes choices on them while an entry runs chunk by chunk.
+// Collects tapped values and imposes others on them while an entry runs chunk by chunk: choices, and the hidden states of
+// one layer where it is named.
 class Recorder {
  public:
-  Recorder(Trace& trace, const ImposedChoices* imposed) : trace_(trace), imposed_(imposed) {}
+  Recorder(Trace& trace, const Imposed* imposed, int64_t hidden_layer)
+      : trace_(trace), imposed_(imposed), hidden_layer_(hidden_layer) {}
 
   void StartChunk(int64_t first_row) { first_row_ = first_row; }
 
@@ -74,11 +76,12 @@ class Recorder {
   }
 
   bool Impose(TapValue& value, int64_t rows, int64_t columns) {
-    const bool selection = value.name == "topk_indices";
-    if (!selection && value.name != "experts" && value.name != "expert_weights") return false;
+    const bool selection = value.name == "topk_indices", routing = value.name == "experts" || value.name == "expert_weights";
+    const bool hidden = value.name == "hidden" && value.layer == hidden_layer_;
     const TracedRows* wanted = imposed_->from.Find(std::string(value.name), value.layer);
-    if (wanted == nullptr) return false;
-    const TracedRows* margins = imposed_->from.Find(selection ? "topk_margin" : "expert_margin", value.layer);
+    if (wanted == nullptr || !(selection || routing || hidden)) return false;
+    const TracedRows* margins =
+        hidden ? nullptr : imposed_->from.Find(selection ? "topk_margin" : "expert_margin", value.layer);
     bool changed = false;
     for (int64_t r = 0; r < rows && first_row_ + r < wanted->rows; ++r) {
       const int64_t row = first_row_ + r;
@@ -98,7 +101,8 @@ class Recorder {
   }
 
   Trace& trace_;
-  const ImposedChoices* imposed_;
+  const Imposed* imposed_;
+  const int64_t hidden_layer_;
   int64_t first_row_ = 0;
 };
 
@@ -109,7 +113,8 @@ struct Rows {
 
 // All rows of one sequence through an entry. Returns the final hidden states where the entry gives them.
 absl::StatusOr<std::vector<float>> RunEntry(Executor& executor, std::string_view entry, const std::string& logits_name,
-                                            const Rows& rows, Trace& trace, const ImposedChoices* imposed) {
+                                            const Rows& rows, Trace& trace, const Imposed* imposed,
+                                            int64_t hidden_layer = kNoLayer) {
   const Sizes& limits = executor.program().limits;
   const int64_t total = rows.ids.size();
   const int64_t chunk = std::min(limits[static_cast<int>(Size::kT)], limits[static_cast<int>(Size::kN)]);
@@ -119,7 +124,7 @@ absl::StatusOr<std::vector<float>> RunEntry(Executor& executor, std::string_view
   std::vector<int32_t> pages(TracePages(total));
   std::iota(pages.rbegin(), pages.rend(), 0);  // backwards: a page's number is not its place
   std::vector<float> final_hidden;
-  Recorder record(trace, imposed);
+  Recorder record(trace, imposed, hidden_layer);
   for (int64_t first = 0; first < total; first += chunk) {
     const int64_t count = std::min(chunk, total - first);
     std::vector<int32_t> pos(count), seq(count, 0), wanted(count);
@@ -139,6 +144,14 @@ absl::StatusOr<std::vector<float>> RunEntry(Executor& executor, std::string_view
     final_hidden.insert(final_hidden.end(), out.hidden.begin(), out.hidden.end());
   }
   return final_hidden;
+}
+
+int64_t LastHiddenLayer(const Trace& trace) {
+  int64_t last = kNoLayer;
+  for (const auto& [key, rows] : trace.values) {
+    if (key.first == "hidden") last = std::max(last, key.second);
+  }
+  return last;
 }
 
 }  // namespace
@@ -200,11 +213,17 @@ absl::StatusOr<Golden> LoadGolden(const std::filesystem::path& dir, const std::s
   return golden;
 }
 
-absl::StatusOr<Trace> RunTrace(Executor& executor, absl::Span<const int32_t> ids, const ImposedChoices* imposed) {
+absl::StatusOr<Trace> RunTrace(Executor& executor, absl::Span<const int32_t> ids, const Imposed* imposed) {
   Trace trace;
   Rows rows{{ids.begin(), ids.end()}, {}};
   MODELC_ASSIGN_OR_RETURN(std::vector<float> hidden, RunEntry(executor, "step", "logits", rows, trace, imposed));
   if (executor.program().FindEntry("draft") == nullptr || ids.size() < 2) return trace;
+  if (imposed != nullptr && imposed->hidden) {
+    // The decoder's result is known before the final norm: the step runs once more, from there on with that.
+    Trace ignored;
+    const int64_t last = LastHiddenLayer(trace);
+    MODELC_ASSIGN_OR_RETURN(hidden, RunEntry(executor, "step", "logits", rows, ignored, imposed, last));
+  }
   MODELC_ASSIGN_OR_RETURN(const int64_t width, executor.program().Parameter("hidden_size"));
   if (hidden.size() != ids.size() * width) {
     return absl::InternalError("the step entry gave no hidden states for the draft entry");

@@ -50,16 +50,17 @@ struct Golden {
 // Reads `inputs.safetensors` and `file` of a golden folder. Errors name the file and the tensor.
 absl::StatusOr<Golden> LoadGolden(const std::filesystem::path& dir, const std::string& file);
 
-// Choices that a run takes from elsewhere: those of `from` in rows whose margin there is at most `margin`, so that a rounding
-// that flips a near tie does not change everything after it.
-struct ImposedChoices {
+// What a run takes from elsewhere, so that one rounding does not change everything after it: the choices of `from` in rows
+// whose margin there is at most `margin`, and with `hidden` the decoder's result as the draft entry's input.
+struct Imposed {
   const Trace& from;
   float margin = std::numeric_limits<float>::infinity();
+  bool hidden = false;
 };
 
 // Runs `ids` as one sequence from position 0, in chunks as large as the program's limits allow, then its draft entry if
-// it has one, on the hidden states the model computed. The trace holds each choice as computed, before one is imposed.
-absl::StatusOr<Trace> RunTrace(Executor& executor, absl::Span<const int32_t> ids, const ImposedChoices* imposed);
+// it has one, on the hidden states the model computed. The trace holds each value as computed, before one is imposed.
+absl::StatusOr<Trace> RunTrace(Executor& executor, absl::Span<const int32_t> ids, const Imposed* imposed);
 
 // Pages of cache that RunTrace needs for so many tokens.
 int64_t TracePages(size_t tokens);
