@@ -1,5 +1,7 @@
 #include "core/runtime/executor/commands.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "core/support/status.h"
 
@@ -48,6 +50,7 @@ absl::StatusOr<CommandList> CommandList::Build(const Program& program, const Ent
         if (!kernel.ok()) return in_launch(kernel.status());
         list.commands_.push_back({*kernel, nullptr, static_cast<uint32_t>(launch.operands.size())});
         list.origins_.push_back({&launch, layer});
+        if (launch.condition.when != Condition::When::kAlways) list.thresholds_.push_back(launch.condition.context);
         for (const Operand& operand : launch.operands) {
           absl::StatusOr<modelc_tensor> tensor = binder.Tensor(operand, layer);
           if (!tensor.ok()) return in_launch(tensor.status());
@@ -74,6 +77,7 @@ absl::StatusOr<CommandList> CommandList::Build(const Program& program, const Ent
     command.tensors = tensors;
     tensors += command.n_tensors;
   }
+  std::sort(list.thresholds_.begin(), list.thresholds_.end());
   list.sizes_.fill(-1);
   return list;
 }
@@ -86,8 +90,10 @@ void CommandList::Prepare(const Sizes& sizes) {
     changed |= !patches_[size].empty();
   }
   const int64_t context = sizes[static_cast<int>(Size::kC)];
-  if (context != sizes_[static_cast<int>(Size::kC)]) {
-    const std::vector<uint32_t> before = std::move(active_origins_);
+  const int64_t band = std::lower_bound(thresholds_.begin(), thresholds_.end(), context) - thresholds_.begin();
+  if (band != band_) {
+    band_ = band;
+    changed = true;
     active_.clear();
     active_origins_.clear();
     for (uint32_t i = 0; i < commands_.size(); ++i) {
@@ -95,7 +101,6 @@ void CommandList::Prepare(const Sizes& sizes) {
       active_.push_back(commands_[i]);
       active_origins_.push_back(i);
     }
-    changed |= active_origins_ != before;
   }
   sizes_ = sizes;
   replay_key_ += changed;

@@ -62,7 +62,10 @@ class CommandList {
   std::array<std::vector<Patch>, kNumSizes> patches_;
   std::array<bool, 6> uses_{};
 
+  std::vector<int64_t> thresholds_;       // contexts that conditions compare with, ascending
+
   Sizes sizes_{};
+  int64_t band_ = -1;                     // thresholds below the context: all that conditions depend on
   uint64_t replay_key_ = 0;
   std::vector<modelc_command> active_;
   std::vector<uint32_t> active_origins_;
