@@ -103,21 +103,23 @@ ApiReply Api::Handle(const ApiRequest& request, std::function<void()> wake) {
     }
     const absl::StatusOr<Caller> caller = keys_.Check(request.authorization);
     if (!caller.ok()) return Refuse(caller.status());
-    const Json models = chat_.Models();
     switch (info.route) {
-      case Route::kModels: return JsonReply(models);
-      case Route::kModel: {
-        for (const Json& model : models["data"]) {
-          if (model["id"] == path.substr(kModelPrefix.size())) return JsonReply(model);
-        }
-        return Refuse(WithCode(absl::NotFoundError("there is no such model; see /v1/models"), "model_not_found"));
-      }
+      case Route::kModels: return JsonReply(chat_.Models());
+      case Route::kModel: return DescribeModel(path.substr(kModelPrefix.size()));
       default: return Ask(request, *caller, info.route == Route::kChat, std::move(wake));
     }
   };
   ApiReply reply = handle();
   metrics().CountReply(info.path, reply.status);
   return reply;
+}
+
+ApiReply Api::DescribeModel(std::string_view name) {
+  const Json models = chat_.Models();
+  for (const Json& model : models["data"]) {
+    if (model["id"] == name) return JsonReply(model);
+  }
+  return Refuse(WithCode(absl::NotFoundError("there is no such model; see /v1/models"), "model_not_found"));
 }
 
 ApiReply Api::Ask(const ApiRequest& request, const Caller& caller, bool chat, std::function<void()> wake) {

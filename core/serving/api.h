@@ -48,6 +48,7 @@ class Api {
   Metrics& metrics() { return chat_.metrics(); }
 
  private:
+  ApiReply DescribeModel(std::string_view name);
   ApiReply Ask(const ApiRequest& request, const Caller& caller, bool chat, std::function<void()> wake);
 
   ChatService& chat_;

@@ -106,8 +106,7 @@ asio::awaitable<void> Connection<Stream>::Run() {
     parser.body_limit(kMaxBody);
     if (!co_await Read(parser)) co_return;
     const auto& request = parser.get();
-    const Form form{request.version(), request.method() == http::verb::head,
-                    request.keep_alive() && !connections_.draining()};
+    const Form form{request.version(), request.method() == http::verb::head, request.keep_alive()};
     const auto text = [](beast::string_view s) { return std::string_view(s.data(), s.size()); };
     ApiReply reply = api_.Handle({text(request.method_string()), text(request.target()),
                                   text(request[http::field::authorization]), peer_, request.body()},
@@ -172,17 +171,19 @@ asio::awaitable<void> Connection<Stream>::RefuseUnread(beast::error_code error) 
     co_return;  // the client went away, or was too slow
   }
   co_await Send(reply, Form{});
+  co_await Linger();
   co_await Close();
 }
 
 template <class Stream>
 asio::awaitable<bool> Connection<Stream>::Send(const ApiReply& reply, Form form) {
-  http::response<http::string_body> response(Head(reply, form.version, form.keep_alive));
+  const bool keep_alive = KeepsAlive(form);
+  http::response<http::string_body> response(Head(reply, form.version, keep_alive));
   response.content_length(reply.body.size());
   if (!form.head) response.body() = reply.body;
   socket().expires_after(kWriteTime);
   const auto [error, bytes] = co_await http::async_write(stream_, response, kToken);
-  co_return !error && form.keep_alive;
+  co_return !error && keep_alive;
 }
 
 template <class Stream>
@@ -206,10 +207,11 @@ asio::awaitable<bool> Connection<Stream>::SendResponse(Form form) {
 template <class Stream>
 asio::awaitable<bool> Connection<Stream>::SendStream(Form form) {
   const bool chunked = form.version >= 11;  // HTTP/1.0 ends a stream by closing
+  const bool keep_alive = chunked && KeepsAlive(form);
   ApiReply reply;
   reply.content_type = "text/event-stream";
   reply.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
-  http::response<http::empty_body> head(Head(reply, form.version, chunked && form.keep_alive));
+  http::response<http::empty_body> head(Head(reply, form.version, keep_alive));
   head.chunked(chunked);
   http::response_serializer<http::empty_body> serializer(head);
   socket().expires_after(kWriteTime);
@@ -236,7 +238,7 @@ asio::awaitable<bool> Connection<Stream>::SendStream(Form form) {
   }
   if (!chunked) co_return false;
   const auto [error, bytes] = co_await asio::async_write(stream_, http::make_chunk_last(), kToken);
-  co_return !error && form.keep_alive;
+  co_return !error && keep_alive;
 }
 
 template <class Stream>
@@ -275,23 +277,30 @@ std::function<void()> Connection<Stream>::Waker() {
   };
 }
 
-// Says that nothing more comes and lets the client finish talking, so that it reads our last words and not a reset.
+// Lets a client that was refused in the middle of its request finish talking, so that it reads our answer, not a reset.
+template <class Stream>
+asio::awaitable<void> Connection<Stream>::Linger() {
+  socket().expires_after(kLinger);
+  beast::error_code ignored;
+  if constexpr (std::is_same_v<Stream, PlainStream>) socket().socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  std::string discarded(64 << 10, '\0');
+  for (uint64_t total = 0; total < 4 * kMaxBody;) {
+    const auto [error, bytes] = co_await stream_.async_read_some(asio::buffer(discarded), kToken);
+    if (error) break;
+    total += bytes;
+  }
+}
+
 template <class Stream>
 asio::awaitable<void> Connection<Stream>::Close() {
-  socket().expires_after(kLinger);
   if constexpr (std::is_same_v<Stream, TlsStream>) {
+    socket().expires_after(kLinger);
     co_await stream_.async_shutdown(kToken);
-  } else {
-    beast::error_code ignored;
-    socket().socket().shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
-    std::string discarded(64 << 10, '\0');
-    for (uint64_t total = 0; total < 4 * kMaxBody;) {
-      const auto [error, bytes] = co_await stream_.async_read_some(asio::buffer(discarded), kToken);
-      if (error) break;
-      total += bytes;
-    }
   }
+  beast::error_code ignored;
+  socket().socket().shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
   socket().close();
+  co_return;
 }
 
 template class Connection<PlainStream>;

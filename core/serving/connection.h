@@ -66,7 +66,7 @@ class Connection : public ConnectionHandle, public std::enable_shared_from_this<
   struct Form {
     unsigned version = 11;
     bool head = false;
-    bool keep_alive = false;
+    bool keep_alive = false;  // as far as the client is concerned
   };
 
   boost::asio::awaitable<bool> Handshake();
@@ -81,7 +81,9 @@ class Connection : public ConnectionHandle, public std::enable_shared_from_this<
   // Sleeps until the answer has something new. False: the client is gone.
   boost::asio::awaitable<bool> WaitForAnswer();
   boost::asio::awaitable<void> Close();
+  boost::asio::awaitable<void> Linger();
   bool ClientGone();
+  bool KeepsAlive(Form form) const { return form.keep_alive && !connections_.draining(); }
   std::function<void()> Waker();
   PlainStream& socket() { return boost::beast::get_lowest_layer(stream_); }
 

@@ -13,6 +13,7 @@ double RateLimiter::LeftAt(const Bucket& bucket, Clock::time_point now) const {
 std::chrono::seconds RateLimiter::Take(const std::string& caller, Clock::time_point now) {
   if (per_minute_ <= 0) return std::chrono::seconds(0);
   constexpr size_t kManyCallers = 10000;
+  constexpr double kRounding = 1e-9;  // so that waiting as long as was asked suffices
   const double full = std::max(per_minute_, 1.0);
   const std::lock_guard lock(mutex_);
   if (buckets_.size() > kManyCallers) {
@@ -20,8 +21,8 @@ std::chrono::seconds RateLimiter::Take(const std::string& caller, Clock::time_po
   }
   Bucket& bucket = buckets_.try_emplace(caller, Bucket{full, now}).first->second;
   const double left = LeftAt(bucket, now);
-  if (left < 1) {
-    return std::chrono::seconds(static_cast<int64_t>(std::ceil((1 - left) * 60 / per_minute_)));
+  if (left < 1 - kRounding) {
+    return std::chrono::seconds(static_cast<int64_t>(std::ceil((1 - left - kRounding) * 60 / per_minute_)));
   }
   bucket = {left - 1, now};
   return std::chrono::seconds(0);

@@ -6,7 +6,7 @@ import subprocess
 import httpx
 import openai
 import pytest
-from conftest import MODEL, modelc
+from conftest import CALCULATOR, MODEL, modelc
 
 HELLO = [{"role": "user", "content": "Who are you?"}]
 
@@ -83,6 +83,17 @@ def test_metrics_add_up(server):
     assert grew("modelc_time_per_output_token_seconds_count") == usage.completion_tokens - 1
     assert grew('modelc_requests_total{route="/v1/chat/completions",status="200"}') == 1
     assert after["modelc_engine_pages_total"] > 0
+
+
+def test_presets(serve):
+    client = serve("--config", "models/speciale.json").client()
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.chat.completions.create(model="nano", messages=HELLO, tools=[CALCULATOR])
+    assert raised.value.param == "tools"
+    odd = [{"role": "user", "content": "xylophone zebra 17 ??"}]
+    answers = {client.chat.completions.create(model="nano", messages=odd, seed=s, max_tokens=60).choices[0].message.reasoning_content
+               for s in range(6)}
+    assert len(answers) > 1, "it samples, where the checkpoint alone is greedy"
 
 
 def test_nothing_said_is_written(serve):

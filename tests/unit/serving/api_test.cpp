@@ -32,7 +32,7 @@ class ApiTest : public testing::Test {
 
   ByteTokenizer tokenizer_;
   ScriptedEngine engine_{"x</think>yes"};
-  ChatService service_{"scripted", &engine_, &tokenizer_, ServingDefaults{.stop_ids = {tokenizer_.end()}}};
+  ChatService service_{"scripted", &engine_, &tokenizer_, EndingDefaults()};
   Api api_{&service_, ApiKeys(), 0};
 };
 

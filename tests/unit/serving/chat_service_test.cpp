@@ -18,8 +18,8 @@ constexpr char kCall[] =
 
 // A service whose model always gives the same answer.
 struct Scripted {
-  explicit Scripted(std::string_view answer)
-      : engine(answer), defaults{.stop_ids = {tokenizer.end()}}, service("scripted", &engine, &tokenizer, defaults) {}
+  explicit Scripted(std::string_view answer, bool hold = false)
+      : engine(answer, hold), service("scripted", &engine, &tokenizer, EndingDefaults()) {}
 
   Json Respond(const char* body) {
     absl::StatusOr<Json> response = service.Respond(Json::parse(body));
@@ -43,7 +43,6 @@ struct Scripted {
 
   ByteTokenizer tokenizer;
   ScriptedEngine engine;
-  ServingDefaults defaults;
   ChatService service;
 };
 
@@ -239,7 +238,7 @@ TEST(ChatService, EngineFailuresReachTheClient) {
 }
 
 TEST(ChatService, EndingAStreamCancelsIt) {
-  Scripted model("x</think>a long answer");
+  Scripted model("x</think>a long answer", /*hold=*/true);
   const absl::Status status = model.service.Stream(Json::parse(kHello), [](const Json&) { return false; });
   EXPECT_TRUE(absl::IsCancelled(status));
   EXPECT_TRUE(model.engine.WaitForCancelled(1));

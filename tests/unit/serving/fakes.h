@@ -13,6 +13,7 @@
 
 #include "core/program/program.h"
 #include "core/runtime/engine.h"
+#include "core/serving/defaults.h"
 #include "core/text/tokenizer.h"
 
 namespace modelc {
@@ -28,6 +29,13 @@ class ByteTokenizer : public Tokenizer {
 
   int32_t end() const { return *AddedToken("<｜end▁of▁sentence｜>"); }
 };
+
+// Of a model that ends its turns with the tokenizer's end token.
+inline ServingDefaults EndingDefaults() {
+  ServingDefaults defaults;
+  defaults.stop_ids = {ByteTokenizer().end()};
+  return defaults;
+}
 
 // Answers every request with the same text, a token at a time, on a thread of its own.
 class ScriptedEngine : public Engine {

@@ -64,12 +64,11 @@ class ServerTest : public testing::Test {
  protected:
   void Start(std::string_view answer, bool hold = false) {
     engine_ = std::make_unique<ScriptedEngine>(answer, hold);
-    service_ = std::make_unique<ChatService>("scripted", engine_.get(), &tokenizer_,
-                                             ServingDefaults{.stop_ids = {tokenizer_.end()}});
+    service_ = std::make_unique<ChatService>("scripted", engine_.get(), &tokenizer_, EndingDefaults());
     api_ = std::make_unique<Api>(service_.get(), ApiKeys(), 0);
     std::promise<std::string> ready;
     thread_ = std::thread([this, &ready] {
-      result_ = Serve(*api_, {.listen = "127.0.0.1:0"}, [&](const std::string& url) { ready.set_value(url); });
+      result_ = Serve(*api_, ServerOptions{"127.0.0.1:0", "", ""}, [&](const std::string& url) { ready.set_value(url); });
     });
     const std::string url = ready.get_future().get();
     port_ = std::stoi(url.substr(url.rfind(':') + 1));
@@ -176,7 +175,7 @@ TEST_F(ServerTest, ShutdownLetsAnswersEnd) {
   while (engine_->requests().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   kill(getpid(), SIGINT);
   EXPECT_EQ(idle.ReadAll(), "");
-  engine_->Release();
+  engine_->Release();  // the idle client was turned away: the signal has been taken
   EXPECT_THAT(busy.ReadAll(), testing::AllOf(HasSubstr("\"content\":\"yes\""), HasSubstr("Connection: close")));
   thread_.join();
   ASSERT_TRUE(result_.ok());
@@ -213,10 +212,10 @@ TEST(ServerOptions, BadOnesAreRefused) {
     return Serve(api, options, [](const std::string&) { ADD_FAILURE() << "it serves"; }).status();
   };
   for (const char* listen : {"", "8000", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:70000", "256.1.1.1.invalid:1"}) {
-    EXPECT_FALSE(serve({.listen = listen}).ok()) << listen;
+    EXPECT_FALSE(serve({listen, "", ""}).ok()) << listen;
   }
-  EXPECT_THAT(std::string(serve({.listen = "127.0.0.1:0", .tls_cert = "cert.pem"}).message()), HasSubstr("--tls-key"));
-  EXPECT_THAT(std::string(serve({.listen = "127.0.0.1:0", .tls_cert = "none.pem", .tls_key = "none.pem"}).message()),
+  EXPECT_THAT(std::string(serve({"127.0.0.1:0", "cert.pem", ""}).message()), HasSubstr("--tls-key"));
+  EXPECT_THAT(std::string(serve({"127.0.0.1:0", "none.pem", "none.pem"}).message()),
               HasSubstr("none.pem"));
 }
 
