@@ -135,7 +135,8 @@ LONG = {"messages": COUNT, "max_tokens": 6000, "logit_bias": {"1": -100}, "strea
 
 def test_a_client_that_leaves_frees_the_engine(server):
     with httpx.stream("POST", server.url + "/v1/chat/completions", json=LONG, timeout=60) as response:
-        next(response.iter_lines())
+        lines = response.iter_lines()  # kept: without it the client closes the connection
+        next(lines)
         wait_until(lambda: running(server) >= 1)
     wait_until(lambda: running(server) == 0)
     body = json.dumps({**LONG, "stream": False}).encode()

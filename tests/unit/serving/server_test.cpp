@@ -131,7 +131,7 @@ TEST_F(ServerTest, AClientThatLeavesIsCancelled) {
   Start("x</think>yes", /*hold=*/true);
   Client streaming(port_), waiting(port_);
   streaming.Post(kStream);
-  streaming.ReadUntil("yes");
+  streaming.ReadUntil("\"content\":\"s\"");
   waiting.Post(kHello);
   while (engine_->requests().size() < 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   streaming.Close();
@@ -186,7 +186,7 @@ TEST_F(ServerTest, ASecondSignalCancels) {
   Start("x</think>yes", /*hold=*/true);
   Client busy(port_);
   busy.Post(kStream);
-  busy.ReadUntil("yes");
+  busy.ReadUntil("\"content\":\"s\"");
   kill(getpid(), SIGTERM);
   // Only once the first has been taken: a signal sent twice at once counts once.
   for (bool draining = false; !draining; std::this_thread::sleep_for(std::chrono::milliseconds(20))) {
