@@ -202,6 +202,10 @@ absl::StatusOr<std::vector<Problem>> Problems(const po::variables_map& flags) {
   return problems;
 }
 
+absl::Status CannotWrite(const fs::path& path) {
+  return absl::UnavailableError(absl::StrCat("cannot write '", path.string(), "'; check the folder and the space left"));
+}
+
 // Whole or not at all: the file appears when everything is in it.
 absl::Status WriteWhole(const fs::path& path, const std::string& text) {
   const fs::path part = path.string() + ".part";
@@ -212,7 +216,7 @@ absl::Status WriteWhole(const fs::path& path, const std::string& text) {
   if (out) fs::rename(part, path, error);
   if (out && !error) return absl::OkStatus();
   fs::remove(part, error);
-  return absl::UnavailableError(absl::StrCat("cannot write '", path.string(), "'; check the folder and the space left"));
+  return CannotWrite(path);
 }
 
 Json Report(const Exam& exam, const EngineStats& stats) {
@@ -244,6 +248,8 @@ std::string ReportText(const Exam& exam, const EngineStats& stats) {
 
 absl::StatusOr<int> Run(const po::variables_map& given) {
   MODELC_ASSIGN_OR_RETURN(const std::vector<Problem> problems, Problems(given));
+  const fs::path out = given["out"].as<std::string>();
+  if (!out.empty() && !fs::is_directory(fs::absolute(out).parent_path())) return CannotWrite(out);  // before the work
   po::variables_map flags = given;
   if (!flags.count("model")) {
     flags.insert({"model", po::variable_value((ModelsDir() / "v3.2.mlir").string(), true)});
@@ -257,9 +263,7 @@ absl::StatusOr<int> Run(const po::variables_map& given) {
   Exam exam(*engine, *tokenizer, problems, defaults.stop_ids);
   MODELC_RETURN_IF_ERROR(exam.Run());
   const EngineStats stats = engine->Stats();
-  if (const auto& out = flags["out"].as<std::string>(); !out.empty()) {
-    MODELC_RETURN_IF_ERROR(WriteWhole(out, exam.Lines()));
-  }
+  if (!out.empty()) MODELC_RETURN_IF_ERROR(WriteWhole(out, exam.Lines()));
   std::cout << (flags["json"].as<bool>() ? DumpLine(Report(exam, stats)) + "\n" : ReportText(exam, stats));
   return 0;
 }
