@@ -32,11 +32,10 @@ void Declare(po::options_description& options, po::positional_options_descriptio
   po::positional_options_description none;  // the model is a flag here
   DeclareModelFlags(options, none);
   positional.add("file", -1);
-  options.add_options()
-      ("file", po::value<std::vector<std::string>>(), "problem files, one JSON object a line")
-      ("thinking", po::value<std::string>(), "on or off, instead of what each problem says")
-      ("limit", po::value<int64_t>()->default_value(0), "the first N of each task; 0: all")
-      ("out", po::value<std::string>()->default_value(""), "write each answer to this file, one JSON object a line");
+  options.add_options()("file", po::value<std::vector<std::string>>(), "problem files, one JSON object a line")(
+      "thinking", po::value<std::string>(), "on or off, instead of what each problem says")(
+      "limit", po::value<int64_t>()->default_value(0), "the first N of each task; 0: all")(
+      "out", po::value<std::string>()->default_value(""), "write each answer to this file, one JSON object a line");
 }
 
 struct Score {
@@ -53,7 +52,10 @@ struct Score {
 class Exam {
  public:
   Exam(Engine& engine, const Tokenizer& tokenizer, const std::vector<Problem>& problems, std::vector<int32_t> stop_ids)
-      : engine_(engine), tokenizer_(tokenizer), problems_(problems), stop_ids_(std::move(stop_ids)),
+      : engine_(engine),
+        tokenizer_(tokenizer),
+        problems_(problems),
+        stop_ids_(std::move(stop_ids)),
         answers_(problems.size()) {}
 
   absl::Status Run() {
@@ -82,15 +84,16 @@ class Exam {
       const Graded& a = answers_[i];
       Json calls = Json::array();
       for (const auto& call : a.answer.calls) calls.push_back({{"name", call.name}, {"arguments", call.arguments}});
-      absl::StrAppend(&out, DumpLine({{"id", p.id},
-                                      {"task", p.task},
-                                      {"passed", a.passed},
-                                      {"expected", p.expected},
-                                      {"content", a.answer.content},
-                                      {"reasoning", a.answer.reasoning},
-                                      {"tool_calls", calls},
-                                      {"finish_reason", a.complete ? "stop" : "length"},
-                                      {"completion_tokens", a.tokens}}),
+      absl::StrAppend(&out,
+                      DumpLine({{"id", p.id},
+                                {"task", p.task},
+                                {"passed", a.passed},
+                                {"expected", p.expected},
+                                {"content", a.answer.content},
+                                {"reasoning", a.answer.reasoning},
+                                {"tool_calls", calls},
+                                {"finish_reason", a.complete ? "stop" : "length"},
+                                {"completion_tokens", a.tokens}}),
                       "\n");
     }
     return out;
@@ -203,7 +206,8 @@ absl::StatusOr<std::vector<Problem>> Problems(const po::variables_map& flags) {
 }
 
 absl::Status CannotWrite(const fs::path& path) {
-  return absl::UnavailableError(absl::StrCat("cannot write '", path.string(), "'; check the folder and the space left"));
+  return absl::UnavailableError(
+      absl::StrCat("cannot write '", path.string(), "'; check the folder and the space left"));
 }
 
 // Whole or not at all: the file appears when everything is in it.
@@ -256,7 +260,8 @@ absl::StatusOr<int> Run(const po::variables_map& given) {
   }
   MODELC_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(flags));
   MODELC_ASSIGN_OR_RETURN(const auto tokenizer, OpenTokenizer(model.weights_dir));
-  const auto presets = flags.count("config") ? flags["config"].as<std::vector<std::string>>() : std::vector<std::string>();
+  const auto presets =
+      flags.count("config") ? flags["config"].as<std::vector<std::string>>() : std::vector<std::string>();
   MODELC_ASSIGN_OR_RETURN(const ServingDefaults defaults, LoadServingDefaults(model.weights_dir, presets));
   MODELC_ASSIGN_OR_RETURN(const auto engine, StartEngine(model, flags));
 

@@ -11,8 +11,7 @@ namespace modelc {
 size_t PageCache::KeyHash::operator()(const Key& k) const { return absl::HashOf(k.parent, Absl(k.salt), k.ids); }
 size_t PageCache::KeyHash::operator()(int32_t page) const { return (*this)(KeyOf((*pages)[page])); }
 
-PageCache::PageCache(int64_t pages)
-    : pages_(pages), free_(pages), published_(0, KeyHash{&pages_}, KeyEqual{&pages_}) {
+PageCache::PageCache(int64_t pages) : pages_(pages), free_(pages), published_(0, KeyHash{&pages_}, KeyEqual{&pages_}) {
   for (int64_t i = 0; i < pages; ++i) free_[i] = static_cast<int32_t>(pages - 1 - i);
 }
 

@@ -1,10 +1,11 @@
-// Bookkeeping of cache pages: who holds which page, and which full pages can be reused as a prefix. A page number stands
-// for 64 tokens in every layer of every cache; the bytes belong to the executor. Not thread-safe.
+// Bookkeeping of cache pages: who holds which page, and which full pages can be reused as a prefix. A page number
+// stands for 64 tokens in every layer of every cache; the bytes belong to the executor. Not thread-safe.
 //
 // A page is free, held (reference count above zero) or idle: published, held by nobody, kept for reuse. Published pages
 // form trees: a page's identity is its 64 ids and its parent page, so two pages match only when their whole prefixes
 // are equal, compared id by id. The root of a tree is a salt: tenants with different salts never share. Idle pages are
-// given up when a page is wanted and none is free: the least recently used leaf first, so a parent outlives its children.
+// given up when a page is wanted and none is free: the least recently used leaf first, so a parent outlives its
+// children.
 #ifndef MODELC_CORE_RUNTIME_CACHE_PAGE_CACHE_H_
 #define MODELC_CORE_RUNTIME_CACHE_PAGE_CACHE_H_
 
@@ -93,8 +94,8 @@ class PageCache {
   void ListIfLeaf(int32_t page);
 
   std::vector<Page> pages_;
-  std::vector<int32_t> free_;                            // last in, first out: touched memory is used again
-  std::set<std::pair<uint64_t, int32_t>> leaves_;        // idle pages without children, least recently used first
+  std::vector<int32_t> free_;                      // last in, first out: touched memory is used again
+  std::set<std::pair<uint64_t, int32_t>> leaves_;  // idle pages without children, least recently used first
   absl::flat_hash_set<int32_t, KeyHash, KeyEqual> published_;
   int64_t idle_ = 0;
   uint64_t clock_ = 0;

@@ -38,8 +38,8 @@ absl::StatusOr<int64_t> CachePages(const Program& program, const Checkpoint& che
   const uint64_t budget = options.cache_bytes > 0 ? options.cache_bytes : memory > weights ? (memory - weights) / 4 : 0;
   const int64_t pages = std::min<int64_t>(sequences * PagesFor(context), budget / page_bytes);
   if (pages < 1) {
-    return absl::ResourceExhaustedError(absl::StrCat("a cache page takes ", page_bytes, " bytes and the cache may have ",
-                                                     budget, "; give the cache more memory"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "a cache page takes ", page_bytes, " bytes and the cache may have ", budget, "; give the cache more memory"));
   }
   return pages;
 }

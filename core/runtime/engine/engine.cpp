@@ -1,3 +1,5 @@
+#include "core/runtime/engine.h"
+
 #include <algorithm>
 #include <deque>
 #include <random>
@@ -9,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
-#include "core/runtime/engine.h"
 #include "core/runtime/engine/scheduler.h"
 #include "core/runtime/engine/step_runner.h"
 #include "core/runtime/engine/turn.h"
@@ -26,8 +27,8 @@ struct Settings {
   Scheduler::Limits limits;
 };
 
-// Submit and Cancel leave their work in a mailbox; the engine's thread takes it between turns. Scheduler and Turn are the
-// thread's own; what others may see is copied under the mutex.
+// Submit and Cancel leave their work in a mailbox; the engine's thread takes it between turns. Scheduler and Turn are
+// the thread's own; what others may see is copied under the mutex.
 class ContinuousEngine final : public Engine {
  public:
   ContinuousEngine(std::unique_ptr<StepRunner> runner, const Settings& settings)
@@ -91,8 +92,8 @@ class ContinuousEngine final : public Engine {
     if (prompt == 0) return absl::InvalidArgumentError("the prompt is empty; it needs one token at least");
     for (int64_t i = 0; i < prompt; ++i) {
       if (r.prompt[i] < 0 || r.prompt[i] >= settings_.vocab_size) {
-        return absl::InvalidArgumentError(absl::StrCat("prompt token ", i, " is ", r.prompt[i], "; ids go from 0 to ",
-                                                       settings_.vocab_size - 1));
+        return absl::InvalidArgumentError(
+            absl::StrCat("prompt token ", i, " is ", r.prompt[i], "; ids go from 0 to ", settings_.vocab_size - 1));
       }
     }
     if (r.max_tokens < 0) {
@@ -236,8 +237,9 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(std::unique_ptr<StepRunner> r
   s.max_context = std::min({limit(Size::kC), limit(Size::kP) * kPageTokens, runner->pages() * kPageTokens});
   if (options.max_context > 0) s.max_context = std::min(s.max_context, options.max_context);
   if (s.max_context < 2) {
-    return absl::ResourceExhaustedError(absl::StrCat("a context of ", s.max_context, " tokens (", runner->pages(),
-                                                     " cache pages) has no room to generate; give the cache more memory"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a context of ", s.max_context, " tokens (", runner->pages(),
+                     " cache pages) has no room to generate; give the cache more memory"));
   }
   s.max_waiting = options.max_waiting;
   s.speculate = options.speculate && program.FindEntry("draft") != nullptr;

@@ -67,7 +67,8 @@ absl::Status Validate(const SamplingParams& p, int64_t vocab_size) {
   if (p.top_k < 0) return error("top_k", p.top_k, "0 (off) or above");
   if (!within(p.min_p, 0, 1)) return error("min_p", p.min_p, "between 0 and 1");
   if (!within(p.presence_penalty, -kMax, kMax)) return error("presence_penalty", p.presence_penalty, "a finite number");
-  if (!within(p.frequency_penalty, -kMax, kMax)) return error("frequency_penalty", p.frequency_penalty, "a finite number");
+  if (!within(p.frequency_penalty, -kMax, kMax))
+    return error("frequency_penalty", p.frequency_penalty, "a finite number");
   if (!within(p.repetition_penalty, 1e-6, kMax)) return error("repetition_penalty", p.repetition_penalty, "above 0");
   if (p.top_logprobs < -1 || p.top_logprobs > vocab_size) {
     return error("top_logprobs", p.top_logprobs, "-1 (none) or a number of tokens up to the vocabulary's size");

@@ -2,9 +2,9 @@
 // presence and frequency penalties (over generated), logit_bias; then greedy when temperature is 0, else temperature,
 // top_k, top_p (the smallest set that reaches it), min_p (relative to the most likely), and a draw.
 //
-// The draw is an exponential race: token i with weight p_i finishes at -log(u_i) / p_i and the first wins, which picks i
-// with probability p_i. u_i is a hash of (seed, position, i) and of nothing else, so a seed gives the same text whatever
-// shares the batch, and two logit rows that are close (a draft's and the model's) mostly pick the same token.
+// The draw is an exponential race: token i with weight p_i finishes at -log(u_i) / p_i and the first wins, which picks
+// i with probability p_i. u_i is a hash of (seed, position, i) and of nothing else, so a seed gives the same text
+// whatever shares the batch, and two logit rows that are close (a draft's and the model's) mostly pick the same token.
 // All orders are total: the higher logit first, then the lower id.
 #ifndef MODELC_CORE_RUNTIME_ENGINE_SAMPLER_H_
 #define MODELC_CORE_RUNTIME_ENGINE_SAMPLER_H_
@@ -30,7 +30,7 @@ class Sampler {
 
   struct Choice {
     int32_t id = 0;
-    std::optional<float> logprob;           // with top_logprobs >= 0; of the model's own distribution
+    std::optional<float> logprob;  // with top_logprobs >= 0; of the model's own distribution
     std::vector<TokenLogprob> top_logprobs;
   };
   // The token at `position` of its sequence. Internal when a logit is NaN or +infinity, or none is above -infinity.

@@ -2,11 +2,11 @@
 //
 // Who runs: the oldest first, while sequences and pages allow. A sequence whose prompt begins like that of one that is
 // still being prefilled waits until those pages can be shared. When a running sequence needs a page and none is left,
-// the youngest gives its pages up and waits again; it keeps its tokens and its sampler, so its text does not change. The
-// oldest therefore always gets on, and every sequence is the oldest one day.
+// the youngest gives its pages up and waits again; it keeps its tokens and its sampler, so its text does not change.
+// The oldest therefore always gets on, and every sequence is the oldest one day.
 //
-// Who gets rows: each running sequence one, those served longest ago first; then drafted tokens to verify; the rest goes
-// to prefills, half of what is left to each from the oldest on, so that a long prompt does not hold up short ones.
+// Who gets rows: each running sequence one, those served longest ago first; then drafted tokens to verify; the rest
+// goes to prefills, half of what is left to each from the oldest on, so that a long prompt does not hold up short ones.
 #ifndef MODELC_CORE_RUNTIME_ENGINE_SCHEDULER_H_
 #define MODELC_CORE_RUNTIME_ENGINE_SCHEDULER_H_
 

@@ -29,8 +29,8 @@ struct Sequence {
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
   int64_t generated() const { return size() - prompt_tokens; }
 
-  const uint64_t id;                 // in order of arrival: the smaller is the older
-  std::vector<int32_t> tokens;       // prompt, then generated
+  const uint64_t id;            // in order of arrival: the smaller is the older
+  std::vector<int32_t> tokens;  // prompt, then generated
   const int64_t prompt_tokens;
   const int64_t max_tokens;
   const std::vector<int32_t> stop_ids;
@@ -43,13 +43,15 @@ struct Sequence {
   // never is: its row is what gives the next one.
   std::vector<int32_t> pages;
   int64_t computed = 0;
-  int64_t published = 0;             // pages[0…published) can be found by others
-  int64_t cached_tokens = 0;         // of the prompt, found when it was first admitted
-  bool admitted = false;             // ever
+  int64_t published = 0;      // pages[0…published) can be found by others
+  int64_t cached_tokens = 0;  // of the prompt, found when it was first admitted
+  bool admitted = false;      // ever
   bool draft_filled = true;
 
-  std::optional<int32_t> guess;      // of the token at position size(), to be verified
-  uint64_t last_served = 0;          // the number of the slot it got last; 0: none yet
+  std::optional<int32_t> guess;  // of the token at position size(), to be verified
+  double acceptance = 1;         // running mean over its guesses
+  int64_t guess_from = 0;        // size() before which none is made
+  uint64_t last_served = 0;      // the number of the slot it got last; 0: none yet
 };
 
 }  // namespace modelc

@@ -6,6 +6,20 @@
 #include "absl/strings/str_cat.h"
 
 namespace modelc {
+namespace {
+
+// A guess costs about half a step: where fewer than half are right, guessing pauses for some tokens.
+constexpr double kWorthwhile = 0.5, kRetry = 0.6, kMemory = 0.97;
+constexpr int64_t kPauseTokens = 64;
+
+void CountGuess(Sequence& s, bool right) {
+  s.acceptance = kMemory * s.acceptance + (1 - kMemory) * (right ? 1 : 0);
+  if (s.acceptance >= kWorthwhile) return;
+  s.acceptance = kRetry;
+  s.guess_from = s.size() + kPauseTokens;
+}
+
+}  // namespace
 
 void Turn::Rows::Clear() {
   for (auto* v : {&ids, &pos, &seq, &wanted}) v->clear();
@@ -44,7 +58,9 @@ void Turn::Run(absl::Span<const Slot> slots) {
     const bool goes_on = Take(s, logits(n));
     if (!slot.verify) continue;
     ++drafted_;
-    if (!goes_on || s.tokens.back() != *guess) continue;
+    const bool right = s.tokens.back() == *guess;
+    CountGuess(s, right);
+    if (!goes_on || !right) continue;
     ++accepted_;
     ++s.computed;
     Take(s, logits(n + 1));
@@ -121,7 +137,7 @@ void Turn::Draft(absl::Span<const Slot> slots, absl::Span<const float> hidden) {
         const auto h = hidden.subspan((row + p - first) * hidden_, hidden_);
         draft_.hidden.insert(draft_.hidden.end(), h.begin(), h.end());
       }
-      if (!s.finished && s.computed + 1 == s.size() && s.generated() + 1 < s.max_tokens) {
+      if (!s.finished && s.computed + 1 == s.size() && s.generated() + 1 < s.max_tokens && s.size() >= s.guess_from) {
         draft_.WantLast();
         guessing.push_back(&s);
       }

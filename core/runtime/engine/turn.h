@@ -1,11 +1,12 @@
-// One turn of the engine: runs the planned rows through the model, chooses tokens, verifies guesses and drafts new ones.
+// One turn of the engine: runs the planned rows through the model, chooses tokens, verifies guesses and drafts new
+// ones.
 //
 // Speculation. A sequence with a guess g for its next token runs two rows, its last token and g. The first row's logits
 // give the real next token, chosen as without speculation; only when it equals g does the second row count, and its
-// logits give one token more. So the text is the same as without, sampled or greedy, whatever was guessed. Then the draft
-// entry (the MTP layer: hidden state of t and id of t+1 → logits of t+2) runs over every row the turn made final, prompt
-// rows included: that keeps the draft layer's cache as full as the others', and the last row's logits give the next
-// guess, picked by the sequence's own sampler with the random numbers that will pick the real token.
+// logits give one token more. So the text is the same as without, sampled or greedy, whatever was guessed. Then the
+// draft entry (the MTP layer: hidden state of t and id of t+1 → logits of t+2) runs over every row the turn made final,
+// prompt rows included: that keeps the draft layer's cache as full as the others', and the last row's logits give the
+// next guess, picked by the sequence's own sampler with the random numbers that will pick the real token.
 #ifndef MODELC_CORE_RUNTIME_ENGINE_TURN_H_
 #define MODELC_CORE_RUNTIME_ENGINE_TURN_H_
 
@@ -53,9 +54,9 @@ class Turn {
 
   StepRunner* const runner_;
   const bool speculate_;
-  const int64_t vocab_, hidden_;       // widths of a row of logits, of hidden
+  const int64_t vocab_, hidden_;  // widths of a row of logits, of hidden
   const Emit emit_;
-  std::vector<int32_t> pages_;         // [S, P] of the turn
+  std::vector<int32_t> pages_;  // [S, P] of the turn
   Rows step_, draft_;
   int64_t drafted_ = 0, accepted_ = 0;
 };

@@ -22,7 +22,8 @@ uint32_t Fold(uint32_t state, int32_t id) {
 
 std::vector<float> LogitsOf(uint32_t state, int64_t vocab) {
   std::vector<float> logits(vocab);
-  for (int64_t i = 0; i < vocab; ++i) logits[i] = static_cast<float>(Fold(state, static_cast<int32_t>(i + 1000)) >> 8) / (1 << 21);
+  for (int64_t i = 0; i < vocab; ++i)
+    logits[i] = static_cast<float>(Fold(state, static_cast<int32_t>(i + 1000)) >> 8) / (1 << 21);
   return logits;
 }
 
@@ -33,7 +34,7 @@ class FakeModel final : public StepRunner {
   FakeModel(const FakeOptions& options, FakeLog* log)
       : options_(options), log_(log), ids_(options.pages * kPageTokens, -1), states_(options.pages * kPageTokens) {
     program_.parameters = {{"vocab_size", options.vocab}, {"hidden_size", kHidden}};
-    program_.limits = {options.max_rows, options.max_rows, options.max_sequences, PagesFor(options.max_context),
+    program_.limits = {options.max_rows,    options.max_rows, options.max_sequences, PagesFor(options.max_context),
                        options.max_context, options.max_rows};
     program_.entries.push_back({"step", {}, {}});
     if (options.draft_entry) program_.entries.push_back({"draft", {}, {}});

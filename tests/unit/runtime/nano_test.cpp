@@ -40,9 +40,7 @@ std::string ReadText(const std::string& path) {
 
 class Nano {
  public:
-  Nano(const std::string& numerics, EngineOptions options) {
-    Open(numerics, options);
-  }
+  Nano(const std::string& numerics, EngineOptions options) { Open(numerics, options); }
   Engine& engine() { return *engine_; }
 
  private:
@@ -100,8 +98,9 @@ int CountEqual(const std::vector<Golden>& goldens, const std::vector<std::vector
   int equal = 0;
   for (size_t i = 0; i < goldens.size(); ++i) {
     const Golden& g = goldens[i];
-    const size_t step = std::mismatch(g.completion.begin(), g.completion.end(), texts[i].begin(), texts[i].end()).first -
-                        g.completion.begin();
+    const size_t step =
+        std::mismatch(g.completion.begin(), g.completion.end(), texts[i].begin(), texts[i].end()).first -
+        g.completion.begin();
     if (step == g.completion.size()) {
       ++equal;
     } else {

@@ -41,7 +41,20 @@ TEST(Speculation, AWrongDraftCostsRowsAlone) {
   const EngineStats stats = h.Settled();
   EXPECT_LE(stats.accepted, 10) << "by chance, one in fifty";
   EXPECT_EQ(stats.steps, 100 - stats.accepted);
-  EXPECT_GT(stats.drafted, 80);
+}
+
+TEST(Speculation, GuessingPausesWhereItIsMostlyWrong) {
+  Harness h(WithDraft(8));
+  h.engine->Generate(Greedy(Prompt(10), 1000)).IgnoreError();
+  const EngineStats hopeless = h.Settled();
+  EXPECT_GT(hopeless.drafted, 30) << "tried again from time to time";
+  EXPECT_LT(hopeless.drafted, 150);
+  EXPECT_GE(h.log.draft_rows, 1000) << "the draft's cache is filled all the same";
+  Harness good(WithDraft(2));
+  good.engine->Generate(Greedy(Prompt(10), 1000)).IgnoreError();
+  const EngineStats stats = good.Settled();
+  EXPECT_EQ(stats.steps, 1000 - stats.accepted);
+  EXPECT_GE(stats.drafted, stats.steps - 3) << "three in four are right: every step verifies a guess";
 }
 
 TEST(Speculation, TheLastTokenIsNotGuessed) {

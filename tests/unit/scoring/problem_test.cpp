@@ -98,9 +98,10 @@ TEST(Scoring, JsonEqualIgnoresTheOrderOfKeys) {
 
 TEST(Scoring, ToolCallComparesTheFirstCall) {
   const ToolCallEqual rule{"calculator", {{"expression", "1 + 2"}}};
-  const std::string good = "\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"calculator\">\n"
-                           "<｜DSML｜parameter name=\"expression\" string=\"true\">1 + 2</｜DSML｜parameter>\n</｜DSML｜invoke>\n"
-                           "</｜DSML｜function_calls><｜end▁of▁sentence｜>";
+  const std::string good =
+      "\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name=\"calculator\">\n"
+      "<｜DSML｜parameter name=\"expression\" string=\"true\">1 + 2</｜DSML｜parameter>\n</｜DSML｜invoke>\n"
+      "</｜DSML｜function_calls><｜end▁of▁sentence｜>";
   EXPECT_TRUE(Passes(rule, ParseAnswer(good, false)));
   EXPECT_TRUE(Passes(rule, ParseAnswer("hm</think>" + good, true)));
   EXPECT_FALSE(Passes(ToolCallEqual{"calculator", {{"expression", "1+2"}}}, ParseAnswer(good, false)));
