@@ -103,7 +103,7 @@ struct Harness {
 // Holds the engine at its next step until Open: what is submitted meanwhile comes in one turn.
 class Gate {
  public:
-  explicit Gate(Harness& h) {
+  explicit Gate(Harness& h) : log_(h.log) {
     {
       absl::MutexLock lock(&h.log.mutex);
       h.log.before = [this](std::string_view, const StepBatch&) {
@@ -115,9 +115,14 @@ class Gate {
     first_ = h.Submit(Greedy({1}, 1));
     reached_.WaitForNotification();
   }
+  ~Gate() {
+    absl::MutexLock lock(&log_.mutex);
+    log_.before = nullptr;
+  }
   void Open() { open_.Notify(); }
 
  private:
+  FakeLog& log_;
   std::shared_ptr<Answer> first_;
   absl::Notification reached_, open_;
 };
