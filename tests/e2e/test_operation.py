@@ -2,6 +2,7 @@
 import re
 import ssl
 import subprocess
+import time
 
 import httpx
 import openai
@@ -9,6 +10,7 @@ import pytest
 from conftest import CALCULATOR, MODEL, modelc
 
 HELLO = [{"role": "user", "content": "Who are you?"}]
+SUM = [{"role": "user", "content": "What is 347 + 586?"}]
 
 
 @pytest.fixture
@@ -64,14 +66,22 @@ def test_tls(serve, tmp_path):
     assert wrong.returncode == 2 and "--tls-cert" in wrong.stderr
 
 
-def test_metrics_add_up(server):
-    def figures():
+def figures(server):
+    """All of /metrics, once the engine is at rest: it counts a turn after it has handed the turn's tokens over."""
+    deadline = time.monotonic() + 20
+    while True:
         text = httpx.get(server.url + "/metrics").text
-        return {name: float(value) for name, value in re.findall(r"^(\w+(?:\{[^}]*\})?) (\S+)$", text, re.M)}
+        found = {name: float(value) for name, value in re.findall(r"^(\w+(?:\{[^}]*\})?) (\S+)$", text, re.M)}
+        if found["modelc_engine_running_requests"] == 0:
+            return found
+        assert time.monotonic() < deadline, text
+        time.sleep(0.02)
 
-    before = figures()
-    usage = server.client().chat.completions.create(model="nano", messages=HELLO).usage
-    after = figures()
+
+def test_metrics_add_up(server):
+    before = figures(server)
+    usage = server.client().chat.completions.create(model="nano", messages=SUM).usage
+    after = figures(server)
 
     def grew(name):
         return after[name] - before.get(name, 0)
@@ -83,6 +93,11 @@ def test_metrics_add_up(server):
     assert grew("modelc_time_per_output_token_seconds_count") == usage.completion_tokens - 1
     assert grew('modelc_requests_total{route="/v1/chat/completions",status="200"}') == 1
     assert after["modelc_engine_pages_total"] > 0
+    steps, accepted = grew("modelc_engine_steps_total"), grew("modelc_engine_accepted_tokens_total")
+    assert usage.completion_tokens == steps + accepted, "a step gives one token, and one more where a guess was right"
+    assert 0 < accepted <= grew("modelc_engine_drafted_tokens_total") < steps
+    assert grew("modelc_engine_weight_read_bytes_total") > steps * 1e6
+    assert grew("modelc_engine_cache_read_bytes_total") > steps * 656
 
 
 def test_presets(serve):

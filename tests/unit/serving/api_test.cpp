@@ -121,6 +121,9 @@ TEST_F(ApiTest, MetricsCountWithoutQuotingAnything) {
   EXPECT_THAT(text, HasSubstr("modelc_time_per_output_token_seconds_count 5"));
   EXPECT_THAT(text, HasSubstr("modelc_requests_total{route=\"other\",status=\"404\"} 1"));
   EXPECT_THAT(text, HasSubstr("modelc_engine_pages_total 77"));
+  EXPECT_THAT(text, HasSubstr("modelc_engine_drafted_tokens_total 20"));
+  EXPECT_THAT(text, HasSubstr("modelc_engine_accepted_tokens_total 11"));
+  EXPECT_THAT(text, HasSubstr("modelc_engine_weight_read_bytes_total 5000000000"));
   EXPECT_EQ(text.find("private-path"), std::string::npos);
 }
 

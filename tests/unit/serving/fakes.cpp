@@ -123,6 +123,9 @@ void ScriptedEngine::Cancel(uint64_t request) {
 EngineStats ScriptedEngine::Stats() const {
   EngineStats stats;
   stats.pages_total = 77;
+  stats.drafted = 20;
+  stats.accepted = 11;
+  stats.weight_bytes = 5000000000;
   return stats;
 }
 
