@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <iostream>
 #include <map>
+#include <memory>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -11,6 +12,7 @@
 #include "tools/modelc/commands.h"
 #include "tools/modelc/measure/cost.h"
 #include "tools/modelc/measure/limits.h"
+#include "tools/modelc/measure/runs.h"
 #include "tools/modelc/measure/table.h"
 #include "tools/modelc/model.h"
 
@@ -18,13 +20,15 @@ namespace modelc {
 namespace {
 
 constexpr int64_t kPageTokens = 64;
+constexpr int kMeasuredSteps = 15;
 
 void Declare(po::options_description& options, po::positional_options_description& positional) {
   DeclareModelFlags(options, positional);
   options.add_options()
       ("context", po::value<int64_t>()->default_value(4096), "tokens each sequence has, the step's rows included")
       ("rows", po::value<int64_t>()->default_value(1), "tokens of a step")
-      ("sequences", po::value<int64_t>()->default_value(1), "sequences the rows belong to");
+      ("sequences", po::value<int64_t>()->default_value(1), "sequences the rows belong to")
+      ("measure", po::bool_switch(), "run such a step, launch by launch, and show the time each op took; needs weights");
 }
 
 absl::StatusOr<Sizes> StepSizes(const Program& program, const po::variables_map& flags) {
@@ -54,6 +58,7 @@ struct Line {
   int64_t layers;  // how often it runs
   Cost cost;       // of all of them
   double seconds;  // predicted; 0 without limits
+  double measured; // 0 without --measure
 };
 
 // The launches of one part of an entry that run, in order; equal ones of a layer stay apart.
@@ -69,7 +74,7 @@ double Predict(const Cost& cost, const MachineLimits& limits) {
 }
 
 absl::StatusOr<std::vector<Part>> Explain(const Program& program, const Entry& entry, const Sizes& sizes,
-                                          const MachineLimits& limits) {
+                                          const MachineLimits& limits, const LaunchSeconds& measured) {
   std::vector<Part> parts;
   for (const Repeat& repeat : entry.body) {
     const int64_t last = repeat.first + repeat.count - 1;
@@ -88,20 +93,27 @@ absl::StatusOr<std::vector<Part>> Explain(const Program& program, const Entry& e
       if (!RunsAt(launch, sizes[static_cast<int>(Size::kC)])) continue;
       MODELC_ASSIGN_OR_RETURN(const Cost cost, CostOf(program, launch, sizes));
       const double layers = static_cast<double>(repeat.count);
-      parts.back().lines.push_back({&launch, repeat.count, cost * layers, Predict(cost, limits) * layers});
+      const auto took = measured.find(&launch);
+      parts.back().lines.push_back({&launch, repeat.count, cost * layers, Predict(cost, limits) * layers,
+                                    took == measured.end() ? 0 : took->second});
     }
   }
   return parts;
 }
 
-nlohmann::json ToJson(const Cost& cost, double seconds) {
-  return {{"flops", cost.flops},           {"weight_bytes", cost.weight_bytes},         {"cache_bytes", cost.cache_bytes},
-          {"activation_bytes", cost.activation_bytes}, {"predicted_seconds", seconds}};
+nlohmann::json ToJson(const Cost& cost, double predicted, double measured) {
+  nlohmann::json out = {{"flops", cost.flops},
+                        {"weight_bytes", cost.weight_bytes},
+                        {"cache_bytes", cost.cache_bytes},
+                        {"activation_bytes", cost.activation_bytes},
+                        {"predicted_seconds", predicted}};
+  if (measured > 0) out["measured_seconds"] = measured;
+  return out;
 }
 
 struct Total {
   Cost cost;
-  double seconds = 0;
+  double seconds = 0, measured = 0;
 };
 
 Total Sum(const std::vector<Part>& parts) {
@@ -110,6 +122,7 @@ Total Sum(const std::vector<Part>& parts) {
     for (const Line& line : part.lines) {
       total.cost += line.cost;
       total.seconds += line.seconds;
+      total.measured += line.measured;
     }
   }
   return total;
@@ -119,29 +132,28 @@ Total Sum(const std::vector<Part>& parts) {
 std::string KernelName(const Launch& launch) { return launch.kernel.empty() ? "generated" : launch.kernel; }
 
 void AddText(Table& table, const std::vector<Part>& parts) {
-  const auto cells = [](const Cost& cost, double seconds) -> std::vector<std::string> {
-    return {Count(cost.flops), Bytes(cost.weight_bytes), Bytes(cost.cache_bytes), Bytes(cost.activation_bytes),
-            seconds == 0 ? "" : Seconds(seconds)};
-  };
-  const auto row = [&](std::string where, std::string op, std::string kernel, const Cost& cost, double seconds) {
-    std::vector<std::string> all = {std::move(where), std::move(op), std::move(kernel)};
-    for (std::string& cell : cells(cost, seconds)) all.push_back(std::move(cell));
-    table.Row(std::move(all));
+  const auto time = [](double seconds) { return seconds == 0 ? "" : Seconds(seconds); };
+  const auto row = [&](std::string where, std::string op, std::string kernel, const Cost& cost, double predicted,
+                       double measured) {
+    table.Row({std::move(where), std::move(op), std::move(kernel), Count(cost.flops), Bytes(cost.weight_bytes),
+               Bytes(cost.cache_bytes), Bytes(cost.activation_bytes), time(predicted), time(measured)});
   };
   for (const Part& part : parts) {
     std::string where = part.name;
     for (const Line& line : part.lines) {
-      row(where, line.launch->op, KernelName(*line.launch), line.cost, line.seconds);
+      row(where, line.launch->op, KernelName(*line.launch), line.cost, line.seconds, line.measured);
       where.clear();
     }
   }
   table.Rule();
   const Total total = Sum(parts);
-  row("total", "", "", total.cost, total.seconds);
+  row("total", "", "", total.cost, total.seconds, total.measured);
 }
 
 struct Explained {
-  const OpenedModel& model;
+  const Program& program;
+  std::string device;
+  double compile_seconds;
   Sizes sizes;
   MachineLimits limits;
   std::vector<std::pair<std::string, std::vector<Part>>> entries;
@@ -150,9 +162,9 @@ struct Explained {
 };
 
 void PrintText(const Explained& e) {
-  const Program& program = e.model.program;
+  const Program& program = e.program;
   std::cout << absl::StrFormat("%s on %s (%s), %s numerics: a step of %d rows of %d sequences at context %d\n", program.model,
-                               program.backend, e.model.device->info().name, program.numerics, e.size(Size::kT),
+                               program.backend, e.device, program.numerics, e.size(Size::kT),
                                e.size(Size::kS), e.size(Size::kC));
   if (e.limits.flops_per_second > 0) {
     std::cout << absl::StrFormat("limits measured: %.1f GB/s read, %.1f GFLOP/s; times are the larger of reads and arithmetic\n",
@@ -161,7 +173,7 @@ void PrintText(const Explained& e) {
   std::cout << "activations " << Bytes(static_cast<double>(program.arena_bytes)) << ", cache "
             << Bytes(static_cast<double>(Executor::PageBytes(program)) / kPageTokens) << " a token\n";
   for (const auto& [name, parts] : e.entries) {
-    Table table({"where", "op", "kernel", "FLOP", "weights", "cache", "activations", "predicted"}, 3);
+    Table table({"where", "op", "kernel", "FLOP", "weights", "cache", "activations", "predicted", "measured"}, 3);
     AddText(table, parts);
     std::cout << "\nentry " << name << "\n" << table.Text();
   }
@@ -173,7 +185,7 @@ void PrintJson(const Explained& e) {
     nlohmann::json list = nlohmann::json::array();
     for (const Part& part : parts) {
       for (const Line& line : part.lines) {
-        nlohmann::json item = ToJson(line.cost, line.seconds);
+        nlohmann::json item = ToJson(line.cost, line.seconds, line.measured);
         item.update({{"where", part.name},
                      {"layers", line.layers},
                      {"op", line.launch->op},
@@ -185,9 +197,9 @@ void PrintJson(const Explained& e) {
       }
     }
     const Total total = Sum(parts);
-    entries[name] = {{"launches", std::move(list)}, {"total", ToJson(total.cost, total.seconds)}};
+    entries[name] = {{"launches", std::move(list)}, {"total", ToJson(total.cost, total.seconds, total.measured)}};
   }
-  const Program& program = e.model.program;
+  const Program& program = e.program;
   const nlohmann::json limits = {{"read_gb_s", e.limits.read_bytes_per_second / 1e9},
                                  {"gflop_s", e.limits.flops_per_second / 1e9}};
   const nlohmann::json out = {{"model", program.model},
@@ -198,19 +210,30 @@ void PrintJson(const Explained& e) {
                               {"context", e.size(Size::kC)},
                               {"limits", limits},
                               {"arena_bytes", program.arena_bytes},
-                              {"compile_seconds", e.model.compile_seconds},
+                              {"compile_seconds", e.compile_seconds},
                               {"entries", std::move(entries)}};
   std::cout << out.dump(1) << "\n";
 }
 
 absl::StatusOr<int> Run(const po::variables_map& flags) {
-  MODELC_ASSIGN_OR_RETURN(const OpenedModel model, OpenModel(flags, Weights::kIfThere));
-  Explained explained{model, {}, {}, {}};
-  MODELC_ASSIGN_OR_RETURN(explained.sizes, StepSizes(model.program, flags));
+  const bool measure = flags["measure"].as<bool>();
+  MODELC_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(flags, measure ? Weights::kNeeded : Weights::kIfThere));
+  const auto info = model.device->info();
+  MODELC_ASSIGN_OR_RETURN(const Sizes sizes, StepSizes(model.program, flags));
+  std::unique_ptr<Executor> executor;
+  if (measure) {
+    MODELC_ASSIGN_OR_RETURN(executor, Executor::Create(std::move(model.program), *model.checkpoint, std::move(model.device),
+                                                       Runs::LaunchPages(sizes), nullptr));
+  }
+  Explained explained{executor ? executor->program() : model.program, info.name, model.compile_seconds, sizes, {}, {}};
   // The limits of a device apart from the host are not ours to measure: no times then.
-  if (model.device->info().host_memory) explained.limits = MeasureLimits(model.device->info().threads);
-  for (const Entry& entry : model.program.entries) {
-    MODELC_ASSIGN_OR_RETURN(std::vector<Part> parts, Explain(model.program, entry, explained.sizes, explained.limits));
+  if (info.host_memory) explained.limits = MeasureLimits(info.threads);
+  for (const Entry& entry : explained.program.entries) {
+    LaunchSeconds measured;
+    if (executor) {
+      MODELC_ASSIGN_OR_RETURN(measured, Runs(*executor).Launches(entry.name, sizes, kMeasuredSteps));
+    }
+    MODELC_ASSIGN_OR_RETURN(std::vector<Part> parts, Explain(explained.program, entry, sizes, explained.limits, measured));
     explained.entries.emplace_back(entry.name, std::move(parts));
   }
   flags["json"].as<bool>() ? PrintJson(explained) : PrintText(explained);
@@ -221,7 +244,7 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
 
 const Command kExplainCommand = {
     "explain", "show kernels, FLOPs, bytes and predicted time per op",
-    "usage: modelc explain MODEL.mlir [--weights DIR] [--context N] [--rows N] [--sequences N]\n\n"
+    "usage: modelc explain MODEL.mlir [--weights DIR] [--context N] [--rows N] [--sequences N] [--measure]\n\n"
     "Needs no weights: a folder with a config.json will do. Bytes of routed experts are what that many rows reach on\n"
     "average.",
     Declare, Run};

@@ -1,6 +1,7 @@
 #include "core/runtime/executor/executor.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <string>
 #include <utility>
@@ -291,6 +292,21 @@ absl::StatusOr<StepOutput> Executor::RunWithTaps(std::string_view entry, const S
     const absl::Status status = impl_->device->Submit(commands.subspan(i, 1));
     if (!status.ok()) return Context(status, absl::StrCat(origin.launch->location, " layer ", origin.layer));
     MODELC_RETURN_IF_ERROR(impl_->ShowTaps(origin, step.sizes, tap));
+  }
+  return impl_->Collect(step);
+}
+
+absl::StatusOr<StepOutput> Executor::RunTimed(std::string_view entry, const StepBatch& batch, const LaunchTimer& timer) {
+  MODELC_ASSIGN_OR_RETURN(const Impl::Prepared step, impl_->Prepare(entry, batch));
+  MODELC_RETURN_IF_ERROR(impl_->device->Sync());  // uploads are no launch's time
+  const absl::Span<const modelc_command> commands = step.commands->commands();
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const CommandList::Origin& origin = step.commands->origin(i);
+    const auto start = std::chrono::steady_clock::now();
+    absl::Status status = impl_->device->Submit(commands.subspan(i, 1));
+    if (status.ok()) status = impl_->device->Sync();
+    if (!status.ok()) return Context(status, absl::StrCat(origin.launch->location, " layer ", origin.layer));
+    timer(*origin.launch, origin.layer, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   }
   return impl_->Collect(step);
 }

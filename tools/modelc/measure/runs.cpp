@@ -98,4 +98,42 @@ absl::StatusOr<TimedRun> Runs::Decode(int64_t depth, int64_t batch, int repeat) 
   return Time(repeat, [&] { return DecodeSteps(depth, batch, pages_each); });
 }
 
+int64_t Runs::LaunchPages(const Sizes& sizes) {
+  return sizes[static_cast<int>(Size::kS)] * PagesFor(sizes[static_cast<int>(Size::kC)]);
+}
+
+absl::StatusOr<LaunchSeconds> Runs::Launches(std::string_view entry, const Sizes& sizes, int repeat) {
+  const int64_t rows = sizes[static_cast<int>(Size::kT)], sequences = sizes[static_cast<int>(Size::kS)];
+  const int64_t context = sizes[static_cast<int>(Size::kC)], pages_each = PagesFor(context);
+  const std::vector<int32_t> pages = PageTable(0, sequences, pages_each), ids = RandomIds(rows);
+  std::vector<int32_t> pos, seq, wanted;
+  for (int64_t s = 0; s < sequences; ++s) {
+    const int64_t count = rows * (s + 1) / sequences - rows * s / sequences;
+    MODELC_RETURN_IF_ERROR(FillSequence(s, context - count, pages_each, /*want_last=*/false));
+    for (int64_t i = 0; i < count; ++i) {
+      pos.push_back(static_cast<int32_t>(context - count + i));
+      seq.push_back(static_cast<int32_t>(s));
+    }
+    wanted.push_back(static_cast<int32_t>(pos.size() - 1));
+  }
+  std::vector<float> hidden;
+  if (entry == "draft") {
+    MODELC_ASSIGN_OR_RETURN(const int64_t width, executor_.program().Parameter("hidden_size"));
+    hidden.resize(rows * width);
+  }
+  const StepBatch batch{ids, pos, seq, pages, sequences, wanted, hidden};
+  std::map<const Launch*, Timing> timings;
+  for (int i = -1; i < repeat; ++i) {  // the first pages weights in
+    LaunchSeconds step;
+    MODELC_RETURN_IF_ERROR(executor_.RunTimed(entry, batch, [&](const Launch& launch, int64_t, double seconds) {
+      step[&launch] += seconds;
+    }).status());
+    if (i >= 0)
+      for (const auto& [launch, seconds] : step) timings[launch].seconds.push_back(seconds);
+  }
+  LaunchSeconds out;
+  for (const auto& [launch, timing] : timings) out[launch] = timing.median();
+  return out;
+}
+
 }  // namespace modelc

@@ -3,7 +3,9 @@
 #define MODELC_TOOLS_MODELC_MEASURE_RUNS_H_
 
 #include <cstdint>
+#include <map>
 #include <random>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -24,6 +26,9 @@ struct TimedRun {
   Device::Counters read;  // bytes of one run of the timed part
 };
 
+// Seconds of each launch of an entry, all its layers together.
+using LaunchSeconds = std::map<const Launch*, double>;
+
 constexpr int64_t kDecodeSteps = 16;  // timed together
 
 // Sequences of random tokens on pages of their own. Runs the executor directly: no scheduler, no sampler.
@@ -31,14 +36,19 @@ class Runs {
  public:
   explicit Runs(Executor& executor);
 
-  // Pages that the two below need in each cache.
+  // Pages that what is below needs in each cache.
   static int64_t PrefillPages(int64_t tokens);
   static int64_t DecodePages(int64_t depth, int64_t batch);
+  static int64_t LaunchPages(const Sizes& sizes);
 
   // `tokens` of one sequence in chunks of the program's rows, logits for the last: the time to a first token.
   absl::StatusOr<TimedRun> Prefill(int64_t tokens, int repeat);
   // kDecodeSteps steps of one token for each of `batch` sequences that already have `depth` tokens.
   absl::StatusOr<TimedRun> Decode(int64_t depth, int64_t batch, int repeat);
+
+  // Each launch of a step of sizes[T] rows that end sequences of sizes[C] tokens, sizes[S] of them: medians over `repeat`
+  // steps. The entry "draft" gets zeros for hidden states.
+  absl::StatusOr<LaunchSeconds> Launches(std::string_view entry, const Sizes& sizes, int repeat);
 
  private:
   absl::Status FillSequence(int64_t sequence, int64_t tokens, int64_t pages_each, bool want_last);
