@@ -47,24 +47,29 @@ def LM_MLAAttendLatentOp : LM_RowOp<"mla.attend_latent", "rrlr?", "scale= format
   let results = (outs LM_Rows:$out);
 }
 
-def LM_DSAKeyOp : LM_RowOp<"dsa.key", "r", "weight norm dim= rope= eps=", "i"> {
+def LM_DSAKeyOp : LM_RowOp<"dsa.key", "r", "weight norm dim= rope= pairs= eps=", "i"> {
   let summary = "Append a row's indexer key to the cache (composite)";
-  let description = [{k = LayerNorm(wk x), roped in half-split pairs on its first dimensions. DeepSeek-V3.2, lightning indexer.
+  let description = [{k = LayerNorm(wk x), roped on its first dimensions: in half-split pairs as DeepSeek-V3.2's lightning indexer does, or,
+    with `pairs "interleaved"`, in neighbour pairs as GLM-5's does.
 
-        %k = lm.dsa.key %x "indexer.wk" "indexer.k_norm" dim @index_head_dim rope @rope eps 1.0e-6}];
-  let arguments = (ins LM_Rows:$x, LM_Weight:$weight, LM_Weight:$norm, LM_Size:$dim, FlatSymbolRefAttr:$rope, LM_Size:$eps,
-                       OptionalAttr<LM_Weight>:$bias);
+        %k = lm.dsa.key %x "indexer.wk" "indexer.k_norm" dim @index_head_dim rope @rope eps 1.0e-6
+
+    (C1) pairs, where given, is interleaved or half}];
+  let arguments = (ins LM_Rows:$x, LM_Weight:$weight, LM_Weight:$norm, LM_Size:$dim, FlatSymbolRefAttr:$rope,
+                       OptionalAttr<StrAttr>:$pairs, LM_Size:$eps, OptionalAttr<LM_Weight>:$bias);
   let results = (outs LM_IndexCache:$cache);
 }
 
-def LM_DSAScoreOp : LM_RowOp<"dsa.score", "rri", "weight heads_weight heads= dim= rope=", "r"> {
+def LM_DSAScoreOp : LM_RowOp<"dsa.score", "rri", "weight heads_weight heads= dim= rope= pairs=", "r"> {
   let summary = "Indexer scores of every position seen (composite)";
-  let description = [{`score[t, c] = heads^-1/2 dim^-1/2 Σ_h w[t, h] relu(q[t, h]·k[c])`, q = wq_b q_latent roped in half-split pairs, w =
-    weights_proj x.
+  let description = [{`score[t, c] = heads^-1/2 dim^-1/2 Σ_h w[t, h] relu(q[t, h]·k[c])`, q = wq_b q_latent roped in the same pairs
+    as the keys (`lm.dsa.key`), w = weights_proj x.
 
-        %s = lm.dsa.score %qn, %x, %k "indexer.wq_b" "indexer.weights_proj" heads @index_n_heads dim @index_head_dim rope @rope}];
+        %s = lm.dsa.score %qn, %x, %k "indexer.wq_b" "indexer.weights_proj" heads @index_n_heads dim @index_head_dim rope @rope
+
+    (C1) pairs, where given, is interleaved or half}];
   let arguments = (ins LM_Rows:$q_latent, LM_Rows:$x, LM_IndexCache:$cache, LM_Weight:$weight, LM_Weight:$heads_weight, LM_Size:$heads,
-                       LM_Size:$dim, FlatSymbolRefAttr:$rope);
+                       LM_Size:$dim, FlatSymbolRefAttr:$rope, OptionalAttr<StrAttr>:$pairs);
   let results = (outs LM_Rows:$score);
 }
 

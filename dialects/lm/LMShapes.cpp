@@ -113,14 +113,19 @@ struct Infer {
       return failure();
     return add({width});
   }
+  LogicalResult pairs(StringRef constraint, StringRef pairs) {
+    if (pairs != "interleaved" && pairs != "half")
+      return op->emitOpError(constraint) << " pairs is '" << pairs << "'; want interleaved or half";
+    return success();
+  }
   LogicalResult rope(RopeOp o) {
     ArrayRef<int64_t> x = shapeOf(o.getX());
     if (int64_t(o.getInvFreq().size()) * 2 != int64_t(o.getDim()))
       return o.emitOpError("(C1) has ") << o.getInvFreq().size() << " frequencies for dim " << o.getDim();
     if (x.size() < 2 || int64_t(o.getFirst() + o.getDim()) > x.back())
       return o.emitOpError("(C2) rotates values beyond the row's end");
-    if (o.getPairs() != "interleaved" && o.getPairs() != "half")
-      return o.emitOpError("(C3) pairs is '") << o.getPairs() << "'; want interleaved or half";
+    if (failed(pairs("(C3)", o.getPairs())))
+      return failure();
     if (o.getKeep())
       return same(o.getX());
     SmallVector<int64_t> widths(x.drop_front());
@@ -226,7 +231,8 @@ struct Infer {
           return success(succeeded(positive({{"latent", o.getLatent()}})) && succeeded(cache("latent")));
         })
         .Case([&](DSAKeyOp o) {
-          return success(succeeded(positive({{"dim", o.getDim()}})) && succeeded(cache("index")));
+          return success(succeeded(positive({{"dim", o.getDim()}})) &&
+                         succeeded(pairs("(C1)", o.getPairs().value_or("half"))) && succeeded(cache("index")));
         })
         .Case([&](MLAAppendOp o) { return append("latent", o.getFormat()); })
         .Case([&](DSAAppendOp o) { return append("index", o.getFormat()); })
@@ -234,7 +240,7 @@ struct Infer {
         .Case([&](MLAAttendLatentOp o) { return attendLatent(o); })
         .Case([&](DSAScoreOp o) {
           return success(succeeded(positive({{"heads", o.getHeads()}, {"dim", o.getDim()}})) &&
-                         succeeded(add({kRows})));
+                         succeeded(pairs("(C1)", o.getPairs().value_or("half"))) && succeeded(add({kRows})));
         })
         .Case([&](DSALogitsOp o) { return success(succeeded(scores(o.getQ(), o.getW())) && succeeded(add({kRows}))); })
         .Case([&](DSASelectOp o) { return select(o.getTop()); })

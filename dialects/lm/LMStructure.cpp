@@ -118,8 +118,8 @@ LogicalResult ParamOp::verify() {
 }
 
 LogicalResult RopeTableOp::verify() {
-  if (getYarn().size() != 5)
-    return emitOpError("(C1) yarn has ") << getYarn().size()
+  if (getYarn() && getYarn()->size() != 5)
+    return emitOpError("(C1) yarn has ") << getYarn()->size()
                                          << " numbers; want [factor, original, beta_fast, beta_slow, mscale_all_dim]";
   if (!isa<FlatSymbolRefAttr>(getDim()) && (sizeOf(getDim()) <= 0 || sizeOf(getDim()) % 2))
     return emitOpError("(C2) dim is ") << sizeOf(getDim()) << "; it must be even and positive";

@@ -42,9 +42,9 @@ def LM_ParamOp : LM_Op<"param", [Symbol, HasParent<"ModelOp">]> {
 }
 
 def LM_RopeTableOp : LM_Op<"rope_table", [Symbol, HasParent<"ModelOp">]> {
-  let summary = "Rotary position embedding with YaRN scaling";
+  let summary = "Rotary position embedding, with YaRN scaling where given";
   let description = [{
-    Frequencies theta^(-2i/dim), divided by `factor` below the ramp between `beta_fast` and `beta_slow` rotations over
+    Frequencies theta^(-2i/dim); with `yarn`, divided by `factor` below the ramp between `beta_fast` and `beta_slow` rotations over
     `original` positions (YaRN; `rope_scaling` of config.json). Attention over it multiplies its scale by
     (0.1 * mscale_all_dim * ln(factor) + 1)^2 when factor > 1.
 
@@ -52,8 +52,8 @@ def LM_RopeTableOp : LM_Op<"rope_table", [Symbol, HasParent<"ModelOp">]> {
 
     (C1) five YaRN numbers   (C2) dim is even and positive
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, LM_Size:$dim, LM_Size:$theta, LM_Sizes:$yarn);
-  let assemblyFormat = "$sym_name `dim` custom<Size>($dim) `theta` custom<Size>($theta) `yarn` $yarn attr-dict";
+  let arguments = (ins SymbolNameAttr:$sym_name, LM_Size:$dim, LM_Size:$theta, OptionalAttr<LM_Sizes>:$yarn);
+  let assemblyFormat = "$sym_name `dim` custom<Size>($dim) `theta` custom<Size>($theta) (`yarn` $yarn^)? attr-dict";
   let hasVerifier = 1;
 }
 

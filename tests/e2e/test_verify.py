@@ -11,10 +11,12 @@ from conftest import modelc
 
 GOLDENS = Path("tests/golden")
 MODEL = "models/v3.2.mlir"
+MODELS = {"deepseek_v32": MODEL, "deepseek_v3": "models/v3.1.mlir", "glm_moe_dsa": "models/glm-5.mlir"}
 
 
 def verify(golden, *flags):
-    return modelc("verify", MODEL, "--backend", "cpu", "--golden", str(golden), *flags)
+    model = MODELS[json.loads((golden / "config.json").read_text())["model_type"]]
+    return modelc("verify", model, "--backend", "cpu", "--golden", str(golden), *flags)
 
 
 def copy_golden(name, tmp_path):

@@ -64,7 +64,8 @@ struct Planner {
     auto normed = build<LayerNormOp>(
         b, loc, {k.getOut()},
         {{"weight", op.getNorm()}, {"bias", op.getBias().value_or(Attribute())}, {"eps", op.getEps()}});
-    auto append = build<DSAAppendOp>(b, loc, {rope(normed.getOut(), table, 0, "half", /*keep=*/true)});
+    auto append =
+        build<DSAAppendOp>(b, loc, {rope(normed.getOut(), table, 0, op.getPairs().value_or("half"), /*keep=*/true)});
     op.getCache().replaceAllUsesWith(append.getCache());
     op.erase();
     return success();
@@ -79,9 +80,9 @@ struct Planner {
     auto w =
         build<LinearOp>(b, loc, {op.getX()},
                         {{"weight", op.getHeadsWeight()}, {"to", sizes({heads})}, {"unquantized", b.getUnitAttr()}});
-    auto logits =
-        build<DSALogitsOp>(b, loc, {rope(q.getOut(), table, 0, "half", /*keep=*/true), w.getOut(), op.getCache()},
-                           {{"scale", b.getF64FloatAttr(1 / std::sqrt(double(heads) * double(dim)))}});
+    auto logits = build<DSALogitsOp>(
+        b, loc, {rope(q.getOut(), table, 0, op.getPairs().value_or("half"), /*keep=*/true), w.getOut(), op.getCache()},
+        {{"scale", b.getF64FloatAttr(1 / std::sqrt(double(heads) * double(dim)))}});
     if (Attribute tap = op->getAttr("tap"))
       logits->setAttr("tap", tap);
     op.getScore().replaceAllUsesWith(logits.getScore());

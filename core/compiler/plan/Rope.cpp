@@ -8,16 +8,33 @@ using namespace mlir;
 using namespace modelc;
 using namespace modelc::lm;
 
+namespace {
+
+struct Yarn {
+  double factor, original, betaFast, betaSlow, mscaleAllDim;
+};
+
+// What the table scales by; nothing for one that does not.
+std::optional<Yarn> yarnOf(RopeTableOp table) {
+  std::optional<ArrayAttr> numbers = table.getYarn();
+  if (!numbers || numberOf((*numbers)[0]) <= 1)
+    return std::nullopt;
+  auto at = [&](unsigned i) { return numberOf((*numbers)[i]); };
+  return Yarn{at(0), at(1), at(2), at(3), at(4)};
+}
+
+} // namespace
+
 SmallVector<float> modelc::inverseFrequencies(RopeTableOp table) {
   const int64_t dim = sizeOf(table.getDim());
   const double theta = numberOf(table.getTheta());
-  const double factor = numberOf(table.getYarn()[0]), original = numberOf(table.getYarn()[1]);
-  const double betaFast = numberOf(table.getYarn()[2]), betaSlow = numberOf(table.getYarn()[3]);
   SmallVector<float> frequencies;
   for (int64_t i = 0; i < dim; i += 2)
     frequencies.push_back(1.0f / std::pow(float(theta), float(i) / float(dim)));
-  if (factor <= 1)
+  std::optional<Yarn> yarn = yarnOf(table);
+  if (!yarn)
     return frequencies;
+  const auto [factor, original, betaFast, betaSlow, mscale] = *yarn;
   // The dimension that turns `rotations` times over the original context.
   auto dimensionOf = [&](double rotations) {
     return double(dim) * std::log(original / (rotations * 2 * std::numbers::pi)) / (2 * std::log(theta));
@@ -33,10 +50,10 @@ SmallVector<float> modelc::inverseFrequencies(RopeTableOp table) {
 }
 
 double modelc::attentionFactor(RopeTableOp table) {
-  const double factor = numberOf(table.getYarn()[0]);
-  if (factor <= 1)
+  std::optional<Yarn> yarn = yarnOf(table);
+  if (!yarn)
     return 1;
-  const double mscale = 0.1 * numberOf(table.getYarn()[4]) * std::log(factor) + 1;
+  const double mscale = 0.1 * yarn->mscaleAllDim * std::log(yarn->factor) + 1;
   return mscale * mscale;
 }
 

@@ -4,6 +4,7 @@
 // CHECK-LABEL: lm.block @composites(%{{.*}}) at "self_attn"
 lm.model @source {
   lm.rope_table @rope dim 4 theta 10000 yarn [1, 1, 1, 1, 0]
+  lm.rope_table @plain dim 4 theta 10000
   lm.block @composites(%x) at "self_attn" {
     // CHECK: %[[C:.*]] = lm.mla.latent %{{.*}} "norm" latent 8 rope @rope eps
     %c = lm.mla.latent %x "norm" latent 8 rope @rope eps 1.0e-6
@@ -11,6 +12,10 @@ lm.model @source {
     %k = lm.dsa.key %x "wk" "k_norm" dim 8 rope @rope eps 1.0e-6
     // CHECK: %[[S:.*]] = lm.dsa.score %{{.*}}, %{{.*}}, %[[K]] "wq_b" "weights_proj" heads 2 dim 8 rope @rope
     %s = lm.dsa.score %x, %x, %k "wq_b" "weights_proj" heads 2 dim 8 rope @rope
+    // CHECK: lm.dsa.key %{{.*}} "wk" "k_norm" dim 8 rope @plain pairs "interleaved" eps
+    %k2 = lm.dsa.key %x "wk" "k_norm" dim 8 rope @plain pairs "interleaved" eps 1.0e-6
+    // CHECK: lm.dsa.score {{.*}} heads 2 dim 8 rope @plain pairs "interleaved"
+    %s2 = lm.dsa.score %x, %x, %k2 "wq_b" "weights_proj" heads 2 dim 8 rope @plain pairs "interleaved"
     // CHECK: %[[SEL:.*]] = lm.dsa.select %[[S]] top 16
     %sel = lm.dsa.select %s top 16
     // CHECK: lm.mla.attend %{{.*}}, %[[C]], %[[SEL]] "kv_b" nope 4 value 4 rope @rope

@@ -62,3 +62,15 @@ lm.model @wrong_shapes {
 // expected-error @below {{the file holds 0 lm.model ops; want one}}
 module {
 }
+
+// -----
+
+lm.model @pairs {
+  lm.rope_table @rope dim 4 theta 10000
+  lm.entry @step {
+    %x = lm.input "hidden" width 8
+    // expected-error @below {{(C1) pairs is 'thirds'; want interleaved or half}}
+    %k = lm.dsa.key %x "wk" "k_norm" dim 8 rope @rope pairs "thirds" eps 1.0e-6
+    lm.return ["hidden"] %x
+  }
+}
