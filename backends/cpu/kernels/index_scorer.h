@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 
 #include "backends/cpu/kernels/paged.h"
 #include "backends/cpu/simd/simd.h"
@@ -48,16 +49,18 @@ class IndexScorer {
     return n;
   }
 
-  // A worker's memory for one page; a null base measures it.
+  // A worker's memory for one tile and page; a null base measures it.
   struct Scratch {
     Scratch(std::byte* base, const IndexScorer& scorer) {
       Carver carver(base);
-      keys = carver.Take<float>(kPageTokens * scorer.layout_.width);
+      queries = carver.Take<float>(scorer.MostRows() * scorer.heads_ * scorer.layout_.query_width());
+      keys = carver.Take<std::byte>(scorer.layout_.keys_bytes());
       factor = carver.Take<float>(kPageTokens);
       scores = carver.Take<float>(kPageTokens);
       bytes = carver.used();
     }
-    float* keys;             // [4, width, 16] of one page
+    float* queries;          // of a tile
+    std::byte* keys;         // of a page
     float *factor, *scores;  // [64]
     size_t bytes;
   };
@@ -67,6 +70,8 @@ class IndexScorer {
   template <typename Take>
   void Score(const RowTile& tile, int64_t first_page, int64_t last_page, const Scratch& s, Worker& worker,
              const Take& take) const {
+    const int64_t width = layout_.query_width();
+    layout_.ReadQueries(q_ + tile.row * heads_ * layout_.width, tile.rows * heads_, s.queries);
     for (int64_t page = first_page; page < last_page; ++page) {
       const int64_t first = page * kPageTokens, n = std::min(kPageTokens, tile.keys - first);
       if (n <= 0) break;
@@ -76,8 +81,7 @@ class IndexScorer {
         const int64_t seen = std::min(n, rows_.Visible(tile.row + r) - first);
         if (seen <= 0) continue;
         const int64_t row = tile.row + r;
-        simd_.index_scores(q_ + row * heads_ * layout_.width, w_ + row * heads_, heads_, s.keys, seen, layout_.width,
-                           s.scores);
+        layout_.IndexScores(simd_, s.queries + r * heads_ * width, w_ + row * heads_, heads_, s.keys, seen, s.scores);
         for (int64_t i = 0; i < seen; ++i) s.scores[i] *= s.factor[i];
         take(row, s.scores, seen, first);
       }
@@ -87,7 +91,7 @@ class IndexScorer {
  private:
   void LoadPage(const std::byte* page, int64_t n, const Scratch& s) const {
     if (!page) {
-      std::fill_n(s.keys, kPageTokens * layout_.width, 0.0f);
+      std::memset(s.keys, 0, layout_.keys_bytes());
       std::fill_n(s.factor, n, 0.0f);
       return;
     }

@@ -89,8 +89,7 @@ class LatentAttend final : public Kernel {
   struct Scratch {
     Scratch(std::byte* base, const Unit& largest, int64_t padded, const LatentLayout& layout);
     size_t bytes;
-    float* query;             // [L + R, padded columns], packed
-    const float** column;     // [padded columns]
+    float* query;             // [columns, L + R]
     float* records;           // [kTileKeys, L + R]
     float* scores;            // [kTileKeys, ScoreStride]
     float* factor;            // [padded columns]
@@ -132,8 +131,7 @@ void Clear(const Partial& p, int64_t padded, int64_t columns, int64_t width) {
 LatentAttend::Scratch::Scratch(std::byte* base, const Unit& largest, int64_t padded, const LatentLayout& layout) {
   Carver carver(base);
   const int64_t width = layout.latent + layout.rope;
-  query = carver.Take<float>(width * padded);
-  column = carver.Take<const float*>(padded);
+  query = carver.Take<float>(largest.columns() * width);
   records = carver.Take<float>(kTileKeys * width);
   scores = carver.Take<float>(kTileKeys * ScoreStride(padded));
   factor = carver.Take<float>(padded);
@@ -172,14 +170,13 @@ int64_t LatentAttend::MakeTiles(const Step& step, Tile* tiles) const {
 }
 
 void LatentAttend::LoadQuery(const Step& step, const Unit& unit, const Scratch& s) const {
-  const int64_t latent = step.layout.latent, rope = step.layout.rope, width = latent + rope, n = unit.columns();
-  const auto pack = [&](const float* values, int64_t first, int64_t dims) {
-    for (int64_t c = 0; c < n; ++c)
-      s.column[c] = values + ((unit.tile.row + c / unit.heads) * step.heads + unit.head + c % unit.heads) * dims;
-    simd_.pack_columns(s.column, n, first, dims, width, s.query);
-  };
-  pack(step.q_lat, 0, latent);
-  pack(step.q_rope, latent, rope);
+  const int64_t latent = step.layout.latent, rope = step.layout.rope;
+  float* to = s.query;
+  for (int64_t c = 0; c < unit.columns(); ++c, to += latent + rope) {
+    const int64_t column = (unit.tile.row + c / unit.heads) * step.heads + unit.head + c % unit.heads;
+    std::copy_n(step.q_lat + column * latent, latent, to);
+    std::copy_n(step.q_rope + column * rope, rope, to + latent);
+  }
 }
 
 // Addresses of the tile's records first … first + n - 1; null for a page that is not there.
@@ -224,7 +221,7 @@ void LatentAttend::AttendSpan(const Step& step, const Unit& unit, int64_t span, 
       const int64_t keys = c >= columns ? 0 : unit.tile.rows == 1 ? unit.tile.keys : step.rows.Visible(row);
       s.limit[c] = static_cast<int32_t>(std::clamp<int64_t>(keys - first, 0, n));
     }
-    simd_.scores(s.query, padded, s.records, n, width, s.scores, ScoreStride(padded));
+    simd_.scores(s.query, columns, s.records, n, width, s.scores, ScoreStride(padded));
     simd_.softmax(s.scores, ScoreStride(padded), padded, n, scale_, s.limit, out.max, out.sum, s.factor);
     for (int64_t r = 0; r < unit.tile.rows; ++r) {
       const int64_t c = r * unit.heads;

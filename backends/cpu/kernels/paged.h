@@ -120,13 +120,32 @@ struct IndexLayout {
     }
   }
 
-  // A page's keys without their scales, as Simd::index_scores reads them: out [4, width, 16].
-  void ReadKeys(const Simd& simd, const std::byte* page, float* out) const {
+  // A page's keys as IndexScores reads them, scales apart: bytes where the cache has e4m3, else floats.
+  size_t keys_bytes() const { return kPageTokens * query_width() * (format == CacheFormat::kF8 ? 1 : 4); }
+  void ReadKeys(const Simd& simd, const std::byte* page, std::byte* keys) const {
+    float* floats = reinterpret_cast<float*>(keys);
     switch (format) {
-      case CacheFormat::kF8: simd.transpose_e4m3(reinterpret_cast<const uint8_t*>(page), width, out); break;
-      case CacheFormat::kBf16: simd.transpose_bf16(reinterpret_cast<const uint16_t*>(page), width, out); break;
-      case CacheFormat::kF32: simd.transpose_f32(reinterpret_cast<const float*>(page), width, out);
+      case CacheFormat::kF8:
+        simd.transpose_e4m3(reinterpret_cast<const uint8_t*>(page), width, reinterpret_cast<uint8_t*>(keys));
+        break;
+      case CacheFormat::kBf16: simd.transpose_bf16(reinterpret_cast<const uint16_t*>(page), width, floats); break;
+      case CacheFormat::kF32: simd.transpose_f32(reinterpret_cast<const float*>(page), width, floats);
     }
+  }
+  // Queries [n, width] as IndexScores reads them: [n, query_width].
+  int64_t query_width() const { return format == CacheFormat::kF8 ? (width + 3) / 4 * 4 : width; }
+  void ReadQueries(const float* q, int64_t n, float* out) const {
+    const float factor = format == CacheFormat::kF8 ? kE4M3QueryFactor : 1.0f;
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t d = 0; d < query_width(); ++d) out[i * query_width() + d] = d < width ? q[i * width + d] * factor : 0.0f;
+  }
+  // Scores of one row against a page, from what ReadQueries and ReadKeys gave.
+  void IndexScores(const Simd& simd, const float* q, const float* w, int64_t heads, const std::byte* keys, int64_t n,
+                   float* scores) const {
+    if (format == CacheFormat::kF8)
+      simd.index_scores_e4m3(q, w, heads, reinterpret_cast<const uint8_t*>(keys), n, query_width(), scores);
+    else
+      simd.index_scores(q, w, heads, reinterpret_cast<const float*>(keys), n, width, scores);
   }
   float Scale(const std::byte* page, int64_t token) const {
     if (format != CacheFormat::kF8) return 1.0f;

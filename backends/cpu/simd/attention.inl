@@ -1,8 +1,8 @@
 // Loops of latent attention and of the indexer. Included after lanes.inl.
 //
-// Nothing is summed across lanes. Attention scores have their columns (heads) in lanes and broadcast the key's values,
-// weighted sums have the latent's values in lanes and broadcast the weights: both read tiles as they lie in memory. Index
-// scores have keys in lanes, so that any number of heads fills them; a page's keys are transposed once for all rows.
+// Attention scores and weighted sums have the latent's values in lanes: both read queries and records as they lie in
+// memory, whatever the number of heads. Index scores have keys in lanes, for their queries are short and many: a page's
+// keys are transposed once for all rows.
 
 template <int N>
 struct Size {
@@ -20,49 +20,40 @@ MODELC_INLINE void InBlocks(int64_t n, const Body& body) {
       ...);
 }
 
-// s[key][col] of Keys keys and Vectors vectors of columns, from a query block [dims, Vectors * kLanes].
-template <int Keys, int Vectors>
+// s[key][col] of Keys keys and Cols columns.
+template <int Cols, int Keys>
 MODELC_INLINE void ScoreTile(const float* q, const float* k, int64_t dims, float* s, int64_t s_stride) {
-  F32 acc[Keys][Vectors];
-  for (int i = 0; i < Keys; ++i)
-    for (int v = 0; v < Vectors; ++v) acc[i][v] = F32(0.0f);
-  for (int64_t d = 0; d < dims; ++d, q += Vectors * kLanes) {
-    F32 column[Vectors];
-    for (int v = 0; v < Vectors; ++v) column[v] = Load(q + v * kLanes);
+  F32 acc[Cols][Keys];
+  for (int c = 0; c < Cols; ++c)
+    for (int i = 0; i < Keys; ++i) acc[c][i] = F32(0.0f);
+  int64_t d = 0;
+  for (; d + kLanes <= dims; d += kLanes) {
+    F32 key[Keys];
+    for (int i = 0; i < Keys; ++i) key[i] = Load(k + i * dims + d);
+    for (int c = 0; c < Cols; ++c) {
+      const F32 value = Load(q + c * dims + d);
+      for (int i = 0; i < Keys; ++i) acc[c][i] = MultiplyAdd(value, key[i], acc[c][i]);
+    }
+  }
+  for (int c = 0; c < Cols; ++c)
     for (int i = 0; i < Keys; ++i) {
-      const F32 value = F32(k[i * dims + d]);
-      for (int v = 0; v < Vectors; ++v) acc[i][v] = MultiplyAdd(column[v], value, acc[i][v]);
+      float sum = Sum(acc[c][i]);
+      for (int64_t e = d; e < dims; ++e) sum += q[c * dims + e] * k[i * dims + e];
+      s[i * s_stride + c] = sum;
     }
+}
+
+static void Scores(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s, int64_t s_stride) {
+  constexpr int64_t kKeys = 3 * kScoreKeys;  // in L1 beside a tile's columns
+  for (int64_t first = 0; first < keys; first += kKeys) {
+    const int64_t count = keys - first < kKeys ? keys - first : kKeys;
+    InBlocks<kScoreColumns, 2, 1>(cols, [&](auto columns, int64_t c) {
+      InBlocks<kScoreKeys, 1>(count, [&](auto block, int64_t i) {
+        ScoreTile<columns.value, block.value>(q + c * dims, k + (first + i) * dims, dims, s + (first + i) * s_stride + c,
+                                              s_stride);
+      });
+    });
   }
-  for (int i = 0; i < Keys; ++i)
-    for (int v = 0; v < Vectors; ++v) Store(acc[i][v], s + i * s_stride + v * kLanes);
-}
-
-template <int Vectors>
-MODELC_INLINE void ScoreColumns(const float* q, const float* k, int64_t keys, int64_t dims, float* s,
-                                int64_t s_stride) {
-  InBlocks<kScoreBlock, 4, 2, 1>(keys, [&](auto block, int64_t i) {
-    ScoreTile<block.value, Vectors>(q, k + i * dims, dims, s + i * s_stride, s_stride);
-  });
-}
-
-static void PackColumns(const float* const* columns, int64_t n, int64_t first, int64_t dims, int64_t total, float* out) {
-  constexpr int64_t kStep = 16;  // dimensions at a time: a cache line of each column
-  for (int64_t c = 0; c < n; c += 2 * kLanes) {
-    const int64_t real = n - c < 2 * kLanes ? n - c : 2 * kLanes, width = real > kLanes ? 2 * kLanes : kLanes;
-    for (int64_t d = 0; d < dims; d += kStep) {
-      const int64_t end = d + kStep < dims ? d + kStep : dims;
-      for (int64_t i = 0; i < width; ++i)
-        for (int64_t j = d; j < end; ++j) out[c * total + (first + j) * width + i] = i < real ? columns[c + i][j] : 0.0f;
-    }
-  }
-}
-
-static void Scores(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s,
-                   int64_t s_stride) {
-  int64_t c = 0;
-  for (; c + 2 * kLanes <= cols; c += 2 * kLanes) ScoreColumns<2>(q + c * dims, k, keys, dims, s + c, s_stride);
-  if (c < cols) ScoreColumns<1>(q + c * dims, k, keys, dims, s + c, s_stride);
 }
 
 static void Softmax(float* s, int64_t s_stride, int64_t cols, int64_t keys, float scale, const int32_t* limit, float* max, float* sum,
@@ -145,10 +136,10 @@ MODELC_INLINE void Transpose16(V (&row)[16]) {
   }
 }
 
-// out[block][d][16] from 64 rows [dims] of T; widen(T*) reads kLanes of them as floats.
-template <typename T, typename Widen>
-MODELC_INLINE void TransposeKeys(const T* rows, int64_t dims, float* out, const Widen& widen) {
-  typedef T V __attribute__((ext_vector_type(16)));
+// out[block][d][16] from 64 rows [dims] of From; widen(From*, To*) converts sixteen.
+template <typename From, typename To, typename Widen>
+MODELC_INLINE void TransposeKeys(const From* rows, int64_t dims, To* out, const Widen& widen) {
+  typedef From V __attribute__((ext_vector_type(16)));
   for (int block = 0; block < 4; ++block, rows += 16 * dims, out += 16 * dims) {
     int64_t d = 0;
     for (; d + 16 <= dims; d += 16) {
@@ -156,48 +147,87 @@ MODELC_INLINE void TransposeKeys(const T* rows, int64_t dims, float* out, const 
       for (int i = 0; i < 16; ++i) row[i] = Load<V>(rows + i * dims + d);
       Transpose16(row);
       for (int i = 0; i < 16; ++i) {
-        T column[16];
+        From column[16];
         Store(row[i], column);
-        for (int j = 0; j < 16; j += kLanes) Store(widen(column + j), out + (d + i) * 16 + j);
+        widen(column, out + (d + i) * 16);
       }
     }
     for (; d < dims; ++d) {
-      T column[16];
+      From column[16];
       for (int i = 0; i < 16; ++i) column[i] = rows[i * dims + d];
-      for (int j = 0; j < 16; j += kLanes) Store(widen(column + j), out + d * 16 + j);
+      widen(column, out + d * 16);
     }
   }
 }
 
-static void TransposeE4M3(const uint8_t* rows, int64_t dims, float* out) {
-  if (HasE4M3NaN(rows, 64 * dims)) {
-    TransposeKeys(rows, dims, out, [](const uint8_t* p) __attribute__((always_inline)) { return FromE4M3(p); });
-  } else {
-    TransposeKeys(rows, dims, out,
-                  [](const uint8_t* p) __attribute__((always_inline)) { return E4M3Bits(p) * kE4M3Factor; });
+// Keys of one byte stay bytes: a page of them is in L1 where floats would fill it, and widening in registers is cheaper
+// than loading what was widened before.
+static void TransposeE4M3(const uint8_t* rows, int64_t dims, uint8_t* out) {
+  typedef uint32_t Quads __attribute__((ext_vector_type(4)));
+  typedef uint32_t V __attribute__((ext_vector_type(8)));  // two fours of quads, transposed side by side
+  const int64_t groups = (dims + 3) / 4;
+  for (int block = 0; block < 4; ++block, rows += 16 * dims, out += 16 * groups * 4) {
+    int64_t d = 0;
+    for (; d + 32 <= dims; d += 32)
+      for (int key = 0; key < 16; key += 4) {
+        V row[4];
+        for (int i = 0; i < 4; ++i) row[i] = Load<V>(rows + (key + i) * dims + d);
+        const V a = __builtin_shufflevector(row[0], row[1], 0, 8, 1, 9, 4, 12, 5, 13);
+        const V b = __builtin_shufflevector(row[0], row[1], 2, 10, 3, 11, 6, 14, 7, 15);
+        const V c = __builtin_shufflevector(row[2], row[3], 0, 8, 1, 9, 4, 12, 5, 13);
+        const V e = __builtin_shufflevector(row[2], row[3], 2, 10, 3, 11, 6, 14, 7, 15);
+        const V quads[4] = {__builtin_shufflevector(a, c, 0, 1, 8, 9, 4, 5, 12, 13),
+                            __builtin_shufflevector(a, c, 2, 3, 10, 11, 6, 7, 14, 15),
+                            __builtin_shufflevector(b, e, 0, 1, 8, 9, 4, 5, 12, 13),
+                            __builtin_shufflevector(b, e, 2, 3, 10, 11, 6, 7, 14, 15)};
+        for (int i = 0; i < 4; ++i) {
+          Store(Quads(quads[i].lo), out + ((d / 4 + i) * 16 + key) * 4);
+          Store(Quads(quads[i].hi), out + ((d / 4 + 4 + i) * 16 + key) * 4);
+        }
+      }
+    for (; d < groups * 4; ++d)
+      for (int key = 0; key < 16; ++key)
+        out[(d / 4 * 16 + key) * 4 + d % 4] = d < dims ? rows[key * dims + d] : uint8_t{0};
   }
 }
 
 static void TransposeBf16(const uint16_t* rows, int64_t dims, float* out) {
-  TransposeKeys(rows, dims, out, [](const uint16_t* p) __attribute__((always_inline)) { return FromBf16(p); });
+  TransposeKeys(rows, dims, out, [](const uint16_t* from, float* to) __attribute__((always_inline)) {
+    for (int j = 0; j < 16; j += kLanes) Store(FromBf16(from + j), to + j);
+  });
 }
 
 static void TransposeF32(const float* rows, int64_t dims, float* out) {
-  TransposeKeys(rows, dims, out, [](const float* p) __attribute__((always_inline)) { return Load(p); });
+  TransposeKeys(rows, dims, out, [](const float* from, float* to) __attribute__((always_inline)) {
+    for (int j = 0; j < 16; j += kLanes) Store(Load(from + j), to + j);
+  });
 }
 
-// sum[v] += w[h] * relu(q[h] . key) for Heads heads and Vectors vectors of keys; relu keeps NaN.
-template <int Heads, int Vectors>
-MODELC_INLINE void IndexBlock(const float* q, const float* w, const float* k, int64_t dims, F32 (&sum)[Vectors]) {
+// sum[v] += w[h] * relu(q[h] . key) for Heads heads and Vectors vectors of keys; relu keeps NaN. K::At<j>(k, g) is the
+// vector at k of dimension g * K::kGroup + j.
+template <int Heads, int Vectors, typename K>
+MODELC_INLINE void IndexBlock(const float* q, const float* w, const typename K::Type* k, int64_t dims,
+                              F32 (&sum)[Vectors]) {
   F32 acc[Heads][Vectors];
   for (int h = 0; h < Heads; ++h)
     for (int v = 0; v < Vectors; ++v) acc[h][v] = F32(0.0f);
-  for (int64_t d = 0; d < dims; ++d) {
-    F32 key[Vectors];
-    for (int v = 0; v < Vectors; ++v) key[v] = Load(k + v * kLanes / 16 * 16 * dims + d * 16 + v * kLanes % 16);
-    for (int h = 0; h < Heads; ++h) {
-      const F32 value = F32(q[h * dims + d]);
-      for (int v = 0; v < Vectors; ++v) acc[h][v] = MultiplyAdd(key[v], value, acc[h][v]);
+  for (int64_t d = 0; d < dims; d += K::kGroup) {
+    typename K::Raw raw[Vectors];
+    for (int v = 0; v < Vectors; ++v)
+      raw[v] = K::Read(k + (v * kLanes / 16 * dims + d) * 16 + v * kLanes % 16 * K::kGroup);
+    const auto add = [&]<int j>() __attribute__((always_inline)) {
+      F32 key[Vectors];
+      for (int v = 0; v < Vectors; ++v) key[v] = K::template Widen<j>(raw[v]);
+      for (int h = 0; h < Heads; ++h) {
+        const F32 value = F32(q[h * dims + d + j]);
+        for (int v = 0; v < Vectors; ++v) acc[h][v] = MultiplyAdd(key[v], value, acc[h][v]);
+      }
+    };
+    add.template operator()<0>();
+    if constexpr (K::kGroup == 4) {
+      add.template operator()<1>();
+      add.template operator()<2>();
+      add.template operator()<3>();
     }
   }
   for (int h = 0; h < Heads; ++h)
@@ -207,16 +237,59 @@ MODELC_INLINE void IndexBlock(const float* q, const float* w, const float* k, in
     }
 }
 
-static void IndexScores(const float* q, const float* w, int64_t heads, const float* k, int64_t keys, int64_t dims,
-                        float* out) {
+struct FloatKeys {
+  using Type = float;
+  using Raw = F32;
+  static constexpr int kGroup = 1;  // dimensions side by side
+  static constexpr float kFactor = 1.0f;
+  MODELC_INLINE Raw Read(const Type* p) { return Load(p); }
+  template <int>
+  MODELC_INLINE F32 Widen(Raw raw) { return raw; }
+};
+
+// A byte on top of a word, shifted right by 4 with its sign, has exponent and mantissa where float32 has them, less the
+// bias: 2^-120 times its value, subnormals included.
+template <bool kNaN>
+struct E4M3Keys {
+  using Type = uint8_t;
+  using Raw = I32;
+  static constexpr int kGroup = 4;
+  static constexpr float kFactor = 0x1p120f / kE4M3QueryFactor;
+  MODELC_INLINE Raw Read(const Type* p) { return Load<I32>(p); }
+  template <int j>
+  MODELC_INLINE F32 Widen(Raw raw) {
+    const I32 bits = ((raw << (24 - 8 * j)) >> 4) & int32_t(0x87f00000);
+    if constexpr (kNaN)
+      return Select((bits & int32_t(0x07f00000)) == int32_t(0x07f00000), F32(__builtin_nanf("")),
+                    __builtin_bit_cast(F32, bits));
+    return __builtin_bit_cast(F32, bits);
+  }
+};
+
+template <typename K>
+MODELC_INLINE void IndexScoresOf(const float* q, const float* w, int64_t heads, const typename K::Type* k, int64_t keys,
+                                 int64_t dims, float* out) {
   for (int64_t i = 0; i < keys; i += kIndexVectors * kLanes) {
     F32 sum[kIndexVectors];
     for (int v = 0; v < kIndexVectors; ++v) sum[v] = F32(0.0f);
     InBlocks<kIndexBlock, 4, 2, 1>(heads, [&](auto block, int64_t h) {
-      IndexBlock<block.value, kIndexVectors>(q + h * dims, w + h, k + i * dims, dims, sum);
+      IndexBlock<block.value, kIndexVectors, K>(q + h * dims, w + h, k + i * dims, dims, sum);
     });
-    for (int v = 0; v < kIndexVectors; ++v) Store(sum[v], out + i + v * kLanes);
+    for (int v = 0; v < kIndexVectors; ++v) Store(sum[v] * K::kFactor, out + i + v * kLanes);
   }
+}
+
+static void IndexScores(const float* q, const float* w, int64_t heads, const float* k, int64_t keys, int64_t dims,
+                        float* out) {
+  IndexScoresOf<FloatKeys>(q, w, heads, k, keys, dims, out);
+}
+
+static void IndexScoresE4M3(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
+                            float* out) {
+  if (HasE4M3NaN(k, 64 * dims))
+    IndexScoresOf<E4M3Keys<true>>(q, w, heads, k, keys, dims, out);
+  else
+    IndexScoresOf<E4M3Keys<false>>(q, w, heads, k, keys, dims, out);
 }
 
 static int64_t CollectAbove(const float* x, int64_t n, int32_t first, uint32_t threshold, uint32_t* keys,

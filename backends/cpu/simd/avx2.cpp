@@ -7,9 +7,9 @@
 namespace modelc::cpu {
 namespace {
 
-constexpr int kScoreBlock = 6;                   // keys of a score block, by 2 vectors of columns
+constexpr int kScoreColumns = 4, kScoreKeys = 3;  // of a score tile
 constexpr int kSumBlock = 6, kSumVectors = 2;    // heads and vectors of a weighted-sum block
-constexpr int kIndexBlock = 6, kIndexVectors = 2;  // heads and vectors of an index block
+constexpr int kIndexBlock = 4, kIndexVectors = 2;  // heads and vectors of an index block
 #include "backends/cpu/simd/lanes.inl"
 #include "backends/cpu/simd/rows.inl"
 #include "backends/cpu/simd/attention.inl"

@@ -7,7 +7,7 @@
 namespace modelc::cpu {
 namespace {
 
-constexpr int kScoreBlock = 12;                   // keys of a score block, by 2 vectors of columns
+constexpr int kScoreColumns = 4, kScoreKeys = 6;  // of a score tile
 constexpr int kSumBlock = 8, kSumVectors = 2;    // heads and vectors of a weighted-sum block
 constexpr int kIndexBlock = 12, kIndexVectors = 2;  // heads and vectors of an index block
 #include "backends/cpu/simd/lanes.inl"

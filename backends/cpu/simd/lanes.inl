@@ -124,11 +124,10 @@ MODELC_INLINE F32 FromE4M3(const uint8_t* p) {
 // Any NaN among n bytes: so rare that whole rows are looked at before the cheaper conversion is taken.
 MODELC_INLINE bool HasE4M3NaN(const uint8_t* p, int64_t n) {
   typedef uint8_t Bytes __attribute__((ext_vector_type(32)));
-  typedef int8_t Mask __attribute__((ext_vector_type(32)));
-  Mask found = Mask(0);
+  Bytes most = Bytes(0);  // without signs, doubled: 0xfe is NaN
   int64_t i = 0;
-  for (; i + 32 <= n; i += 32) found |= (Load<Bytes>(p + i) & Bytes(0x7f)) == Bytes(0x7f);
-  bool any = __builtin_reduce_or(found) != 0;
+  for (; i + 32 <= n; i += 32) most = __builtin_elementwise_max(most, Load<Bytes>(p + i) << 1);
+  bool any = __builtin_reduce_max(most) == 0xfe;
   for (; i < n; ++i) any |= (p[i] & 0x7f) == 0x7f;
   return any;
 }

@@ -7,7 +7,7 @@
 namespace modelc::cpu {
 namespace {
 
-constexpr int kScoreBlock = 4;                   // keys of a score block, by 2 vectors of columns
+constexpr int kScoreColumns = 4, kScoreKeys = 3;  // of a score tile
 constexpr int kSumBlock = 4, kSumVectors = 2;    // heads and vectors of a weighted-sum block
 constexpr int kIndexBlock = 2, kIndexVectors = 4;  // heads and vectors of an index block
 #include "backends/cpu/simd/lanes.inl"

@@ -12,9 +12,12 @@
 
 namespace modelc::cpu {
 
+// Widened in the cheapest way an e4m3 key is 2^-120 times itself; queries this much larger keep products in range.
+inline constexpr float kE4M3QueryFactor = 0x1p60f;
+
 struct Simd {
   Isa isa;      // the least that runs it
-  int lanes;    // floats in a vector; columns of q below are padded to a multiple of it
+  int lanes;    // floats in a vector
 
   // Rows of n floats. `out` may be `x`.
   void (*add)(const float* a, const float* b, int64_t n, float* out);
@@ -33,16 +36,13 @@ struct Simd {
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   void (*from_bf16)(const uint16_t* x, int64_t n, float* out);
 
-  // Arranges columns for `scores`: n columns of `dims` values become dimensions first … first + dims - 1 of `total`.
-  // Columns lie in blocks of 2 * lanes, the last one perhaps of `lanes`, each [total, width]; padding columns are zero.
-  void (*pack_columns)(const float* const* columns, int64_t n, int64_t first, int64_t dims, int64_t total, float* out);
-
-  // s[key][col] = sum_d q[d][col] * k[key][d]; cols a multiple of lanes.
-  //   q [cols blocks, dims, width] as pack_columns has it, k [keys, dims], s [keys, s_stride]
+  // s[key][col] = sum_d q[col][d] * k[key][d]
+  //   q [cols, dims], k [keys, dims], s [keys, s_stride]
   void (*scores)(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s, int64_t s_stride);
 
   // One step of online softmax per column: masks keys at and beyond limit[col], multiplies by `scale`, updates the
-  // running maximum and sum, and leaves the weights in s. factor[col] is what earlier sums must be multiplied by.
+  // running maximum and sum, and leaves the weights in s. factor[col] is what earlier sums must be multiplied by. cols is
+  // a multiple of lanes.
   //   s [keys, s_stride], limit [cols] i32, max / sum / factor [cols]
   void (*softmax)(float* s, int64_t s_stride, int64_t cols, int64_t keys, float scale, const int32_t* limit, float* max,
                   float* sum, float* factor);
@@ -52,15 +52,19 @@ struct Simd {
   void (*weighted_sum)(const float* p, int64_t p_stride, const float* k, int64_t k_stride, int64_t keys, int64_t heads,
                        int64_t dims, const float* factor, float* out);
 
-  // The keys of a page, [64, dims], to what index_scores reads: out [4, dims, 16], sixteen keys side by side.
-  void (*transpose_e4m3)(const uint8_t* rows, int64_t dims, float* out);
+  // The keys of a page, [64, dims], to what index_scores reads: sixteen keys side by side, [4, dims, 16]; of e4m3 four
+  // dimensions of a key stay together, [4, ⌈dims/4⌉, 16, 4], zeros at the end.
+  void (*transpose_e4m3)(const uint8_t* rows, int64_t dims, uint8_t* out);
   void (*transpose_bf16)(const uint16_t* rows, int64_t dims, float* out);
   void (*transpose_f32)(const float* rows, int64_t dims, float* out);
 
   // The lightning indexer: out[key] = sum_h w[h] * relu(sum_d q[h][d] * key[d]) for at least the first `keys` of a page.
-  //   q [heads, dims], w [heads], k [4, dims, 16], out [64]
+  //   q [heads, dims], w [heads], k as transposed, out [64]
   void (*index_scores)(const float* q, const float* w, int64_t heads, const float* k, int64_t keys, int64_t dims,
                        float* out);
+  // The same with dims a multiple of 4 and q multiplied by kE4M3QueryFactor.
+  void (*index_scores_e4m3)(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
+                            float* out);
 
   // Appends the positions (first + i) and sort keys (topk.h) of those x[i] whose key is above `threshold`, in order;
   // returns how many. keys and positions have room for n + lanes.

@@ -15,7 +15,6 @@ static constexpr Simd kSimd = {
     .from_e4m3 = FromE4M3Row,
     .to_bf16 = ToBf16Row,
     .from_bf16 = FromBf16Row,
-    .pack_columns = PackColumns,
     .scores = Scores,
     .softmax = Softmax,
     .weighted_sum = WeightedSum,
@@ -23,5 +22,6 @@ static constexpr Simd kSimd = {
     .transpose_bf16 = TransposeBf16,
     .transpose_f32 = TransposeF32,
     .index_scores = IndexScores,
+    .index_scores_e4m3 = IndexScoresE4M3,
     .collect_above = CollectAbove,
 };

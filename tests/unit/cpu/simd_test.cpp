@@ -232,24 +232,16 @@ TEST_P(SimdTest, ScoresAndWeightedSumsOfOddSizes) {
   for (int64_t heads : {1, 4, 7, 16, 21, 40})
     for (int64_t keys : {1, 5, 13, 64})
       for (int64_t dims : {1, 9, 40, 67}) {
-        const int64_t cols = (heads + simd_.lanes - 1) / simd_.lanes * simd_.lanes, stride = cols + 3;
-        const std::vector<float> q = Random(heads * dims), k = Random(keys * dims), factor = Random(cols);
-        // Packed from two parts, as a query's latent and roped halves are.
-        const int64_t part = dims / 3;
-        std::vector<const float*> first(heads), second(heads);
-        std::vector<float> packed(cols * dims, kNaN);
-        for (int64_t h = 0; h < heads; ++h) first[h] = &q[h * dims], second[h] = &q[h * dims + part];
-        simd_.pack_columns(first.data(), heads, 0, part, dims, packed.data());
-        simd_.pack_columns(second.data(), heads, part, dims - part, dims, packed.data());
-
+        const int64_t stride = heads + 3;
+        const std::vector<float> q = Random(heads * dims), k = Random(keys * dims), factor = Random(heads);
         std::vector<float> s(keys * stride), out = Random(heads * dims);
         const std::vector<float> before = out;
-        simd_.scores(packed.data(), cols, k.data(), keys, dims, s.data(), stride);
+        simd_.scores(q.data(), heads, k.data(), keys, dims, s.data(), stride);
         for (int64_t i = 0; i < keys; ++i)
-          for (int64_t h = 0; h < cols; ++h) {
+          for (int64_t h = 0; h < heads; ++h) {
             double want = 0;
-            for (int64_t d = 0; h < heads && d < dims; ++d) want += double{q[h * dims + d]} * k[i * dims + d];
-            ASSERT_NEAR(s[i * stride + h], want, 1e-4) << "padding columns are zero";
+            for (int64_t d = 0; d < dims; ++d) want += double{q[h * dims + d]} * k[i * dims + d];
+            ASSERT_NEAR(s[i * stride + h], want, 1e-4);
           }
         const int64_t width = dims > 2 ? dims - 2 : dims;  // the sum leaves a record's end alone
         simd_.weighted_sum(s.data(), stride, k.data(), dims, keys, heads, width, factor.data(), out.data());
@@ -332,28 +324,34 @@ TEST_P(SimdTest, IndexScoresOfAnyHeadsAndWidth) {
     }
 }
 
-TEST_P(SimdTest, TransposesOfNarrowTypesConvert) {
-  for (int64_t dims : {7, 16, 128}) {
-    std::vector<uint8_t> bytes(64 * dims);
-    std::vector<uint16_t> halves(64 * dims);
-    for (int with_nan = 0; with_nan < 2; ++with_nan) {
-      for (int64_t i = 0; i < 64 * dims; ++i) {
-        bytes[i] = static_cast<uint8_t>(engine_() % 0x7f);
-        halves[i] = static_cast<uint16_t>(engine_() % 0x7f00);
-      }
-      if (with_nan) bytes[5] = 0xff;
-      std::vector<float> a(64 * dims), b(64 * dims);
-      simd_.transpose_e4m3(bytes.data(), dims, a.data());
-      simd_.transpose_bf16(halves.data(), dims, b.data());
-      for (int64_t i = 0; i < 64; ++i)
-        for (int64_t d = 0; d < dims; ++d) {
-          const int64_t at = (i / 16 * dims + d) * 16 + i % 16;
-          const double want = E4M3(bytes[i * dims + d]);
-          ASSERT_TRUE(std::isnan(want) ? std::isnan(a[at]) : a[at] == want) << i << ", " << d;
-          ASSERT_EQ(std::bit_cast<uint32_t>(b[at]), uint32_t{halves[i * dims + d]} << 16);
+TEST_P(SimdTest, NarrowKeysScoreAsFloatsDo) {
+  for (int64_t dims : {7, 16, 68, 128})
+    for (int64_t heads : {1, 4, 13})
+      for (int with_nan = 0; with_nan < 2; ++with_nan) {
+        const int64_t padded = (dims + 3) / 4 * 4;
+        std::vector<uint8_t> bytes(64 * dims), byte_keys(64 * padded);
+        std::vector<uint16_t> halves(64 * dims);
+        std::vector<float> floats(64 * dims), want_keys(64 * dims), half_keys(64 * dims), want(64), got(64);
+        for (int64_t i = 0; i < 64 * dims; ++i) bytes[i] = static_cast<uint8_t>(engine_() % 0x7f | engine_() % 2 << 7);
+        if (with_nan) bytes[5] = 0xff;
+        for (int64_t i = 0; i < 64 * dims; ++i) {
+          floats[i] = E4M3(bytes[i]);
+          halves[i] = static_cast<uint16_t>(std::bit_cast<uint32_t>(floats[i]) >> 16);  // exact: e4m3 fits
         }
-    }
-  }
+        simd_.transpose_f32(floats.data(), dims, want_keys.data());
+        simd_.transpose_bf16(halves.data(), dims, half_keys.data());
+        for (int64_t i = 0; i < 64 * dims; ++i)
+          ASSERT_EQ(std::bit_cast<uint32_t>(half_keys[i]), std::bit_cast<uint32_t>(want_keys[i]));
+        const std::vector<float> q = Random(heads * dims), w = Random(heads);
+        simd_.index_scores(q.data(), w.data(), heads, want_keys.data(), 64, dims, want.data());
+        std::vector<float> scaled(heads * padded);
+        for (int64_t h = 0; h < heads; ++h)
+          for (int64_t d = 0; d < dims; ++d) scaled[h * padded + d] = q[h * dims + d] * kE4M3QueryFactor;
+        simd_.transpose_e4m3(bytes.data(), dims, byte_keys.data());
+        simd_.index_scores_e4m3(scaled.data(), w.data(), heads, byte_keys.data(), 64, padded, got.data());
+        for (int64_t i = 0; i < 64; ++i)
+          ASSERT_TRUE(std::isnan(want[i]) ? std::isnan(got[i]) : got[i] == want[i]) << i << ": " << got[i] << ", " << want[i];
+      }
 }
 
 TEST_P(SimdTest, IndexScoresKeepNaN) {

@@ -8,7 +8,7 @@
 namespace modelc::cpu {
 namespace {
 
-constexpr int kScoreBlock = 12;
+constexpr int kScoreColumns = 4, kScoreKeys = 6;  // of a score tile
 constexpr int kSumBlock = 8, kSumVectors = 2;
 constexpr int kIndexBlock = 12, kIndexVectors = 2;
 #include "backends/cpu/simd/lanes.inl"
