@@ -36,13 +36,11 @@ class IndexLogitsSelect final : public Kernel {
   struct Lists {  // candidates of one row
     uint32_t* keys;
     int32_t* positions;
-    uint32_t* work;
   };
   Lists TakeLists(Carver& carver) const {
     Lists lists;
     lists.keys = carver.Take<uint32_t>(TopK::Capacity(k_));
     lists.positions = carver.Take<int32_t>(TopK::Capacity(k_));
-    lists.work = carver.Take<uint32_t>(TopK::Capacity(k_));
     return lists;
   }
 
@@ -100,7 +98,7 @@ void IndexLogitsSelect::Run(absl::Span<const Tensor> t, Worker& worker) const {
     for (int64_t r = 0; r < tile.rows; ++r) {
       Carver carver(lists + r * list_bytes);
       const Lists l = TakeLists(carver);
-      new (&best[r]) TopK(simd_, k_, l.keys, l.positions, l.work);
+      new (&best[r]) TopK(simd_, k_, l.keys, l.positions);
     }
     scorer.Score(tile, pages * span / spans, pages * (span + 1) / spans, scratch, worker,
                  [&](int64_t row, const float* scores, int64_t n, int64_t first) {
@@ -127,7 +125,7 @@ void IndexLogitsSelect::Run(absl::Span<const Tensor> t, Worker& worker) const {
     if (rows.Visible(row) == 0) continue;
     Carver carver(lists);
     const Lists l = TakeLists(carver);
-    TopK merged(simd_, k_, l.keys, l.positions, l.work);
+    TopK merged(simd_, k_, l.keys, l.positions);
     for (int64_t span = 0; span < spans; ++span) {
       const SpanBest from = span_best(row, span);
       merged.Add(from.keys, from.positions, *from.n);

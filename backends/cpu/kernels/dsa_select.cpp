@@ -25,14 +25,13 @@ class IndexSelect final : public Kernel {
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     const int64_t columns = t[0].shape[1], capacity = TopK::Capacity(k_);
     Carver measure(nullptr);
-    measure.Take<uint32_t>(capacity), measure.Take<int32_t>(capacity), measure.Take<uint32_t>(capacity);
+    measure.Take<uint32_t>(capacity), measure.Take<int32_t>(capacity);
     std::byte* memory = worker.Scratch(measure.used());
     for (int64_t row; (row = worker.Next()) < t[0].shape[0];) {
       if (t[2].as<int32_t>()[row] < 0) continue;
       Carver carver(memory);
       uint32_t* keys = carver.Take<uint32_t>(capacity);
-      int32_t* positions = carver.Take<int32_t>(capacity);
-      TopK best(simd_, k_, keys, positions, carver.Take<uint32_t>(capacity));
+      TopK best(simd_, k_, keys, carver.Take<int32_t>(capacity));
       const int64_t visible = std::clamp<int64_t>(static_cast<int64_t>(t[1].as<int32_t>()[row]) + 1, 0, columns);
       best.Add(t[0].as<float>() + row * columns, visible, 0);
       best.Finish(t[3].as<int32_t>() + row * k_);

@@ -22,9 +22,16 @@ class IndexScorer {
  public:
   static constexpr int64_t kTileBytes = 256 << 10;  // of queries: half of a small L2
 
-  IndexScorer(const Simd& simd, CacheFormat format, float scale, const Tensor& q, const Tensor& w, const PagedRows& rows)
-      : simd_(simd), layout_{format, q.shape[2]}, scale_(scale), q_(q.as<float>()), w_(w.as<float>()),
-        n_rows_(q.shape[0]), heads_(q.shape[1]), rows_(rows) {}
+  IndexScorer(const Simd& simd, CacheFormat format, float scale, const Tensor& q, const Tensor& w,
+              const PagedRows& rows)
+      : simd_(simd),
+        layout_{format, q.shape[2]},
+        scale_(scale),
+        q_(q.as<float>()),
+        w_(w.as<float>()),
+        n_rows_(q.shape[0]),
+        heads_(q.shape[1]),
+        rows_(rows) {}
 
   const IndexLayout& layout() const { return layout_; }
   int64_t MostRows() const {
@@ -65,8 +72,8 @@ class IndexScorer {
     size_t bytes;
   };
 
-  // Calls take(row, scores, n, first position) for the pages first_page … last_page - 1 in order, each row up to what it
-  // sees. A score is the same whatever the tile and the pages it is computed with.
+  // Calls take(row, scores, n, first position) for the pages first_page … last_page - 1 in order, each row up to what
+  // it sees. A score is the same whatever the tile and the pages it is computed with.
   template <typename Take>
   void Score(const RowTile& tile, int64_t first_page, int64_t last_page, const Scratch& s, Worker& worker,
              const Take& take) const {
@@ -76,12 +83,14 @@ class IndexScorer {
       const int64_t first = page * kPageTokens, n = std::min(kPageTokens, tile.keys - first);
       if (n <= 0) break;
       LoadPage(rows_.Page(tile.row, first), n, s);
+      const std::byte* next = page + 1 < last_page ? rows_.Page(tile.row, first + kPageTokens) : nullptr;
       worker.AddTraffic({.cache_bytes = static_cast<uint64_t>(n * layout_.page_bytes() / kPageTokens)});
       for (int64_t r = 0; r < tile.rows; ++r) {
         const int64_t seen = std::min(n, rows_.Visible(tile.row + r) - first);
         if (seen <= 0) continue;
         const int64_t row = tile.row + r;
-        layout_.IndexScores(simd_, s.queries + r * heads_ * width, w_ + row * heads_, heads_, s.keys, seen, s.scores);
+        layout_.IndexScores(simd_, s.queries + r * heads_ * width, w_ + row * heads_, heads_, s.keys, seen,
+                            r == 0 && next ? next : s.keys, s.scores);
         for (int64_t i = 0; i < seen; ++i) s.scores[i] *= s.factor[i];
         take(row, s.scores, seen, first);
       }
@@ -96,7 +105,7 @@ class IndexScorer {
       return;
     }
     layout_.ReadKeys(simd_, page, s.keys);
-    for (int64_t i = 0; i < n; ++i) s.factor[i] = layout_.Scale(page, i) * scale_;
+    layout_.ReadScales(page, n, scale_, s.factor);
   }
 
   const Simd& simd_;

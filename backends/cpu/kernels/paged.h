@@ -2,6 +2,7 @@
 #ifndef MODELC_BACKENDS_CPU_KERNELS_PAGED_H_
 #define MODELC_BACKENDS_CPU_KERNELS_PAGED_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -139,19 +140,20 @@ struct IndexLayout {
     for (int64_t i = 0; i < n; ++i)
       for (int64_t d = 0; d < query_width(); ++d) out[i * query_width() + d] = d < width ? q[i * width + d] * factor : 0.0f;
   }
-  // Scores of one row against a page, from what ReadQueries and ReadKeys gave.
+  // Scores of one row against a page, from what ReadQueries and ReadKeys gave; `ahead` is the page that comes next.
   void IndexScores(const Simd& simd, const float* q, const float* w, int64_t heads, const std::byte* keys, int64_t n,
-                   float* scores) const {
+                   const std::byte* ahead, float* scores) const {
     if (format == CacheFormat::kF8)
-      simd.index_scores_e4m3(q, w, heads, reinterpret_cast<const uint8_t*>(keys), n, query_width(), scores);
+      simd.index_scores_e4m3(q, w, heads, reinterpret_cast<const uint8_t*>(keys), n, query_width(),
+                             reinterpret_cast<const uint8_t*>(ahead), scores);
     else
       simd.index_scores(q, w, heads, reinterpret_cast<const float*>(keys), n, width, scores);
   }
-  float Scale(const std::byte* page, int64_t token) const {
-    if (format != CacheFormat::kF8) return 1.0f;
-    float scale;
-    std::memcpy(&scale, page + kPageTokens * width + token * 4, 4);
-    return scale;
+  // What the page's first n keys are to be multiplied by, times `factor`.
+  void ReadScales(const std::byte* page, int64_t n, float factor, float* out) const {
+    if (format != CacheFormat::kF8) return static_cast<void>(std::fill_n(out, n, factor));
+    std::memcpy(out, page + kPageTokens * width, n * sizeof(float));
+    for (int64_t i = 0; i < n; ++i) out[i] *= factor;
   }
 };
 

@@ -207,11 +207,12 @@ static void TransposeF32(const float* rows, int64_t dims, float* out) {
 // vector at k of dimension g * K::kGroup + j.
 template <int Heads, int Vectors, typename K>
 MODELC_INLINE void IndexBlock(const float* q, const float* w, const typename K::Type* k, int64_t dims,
-                              F32 (&sum)[Vectors]) {
+                              const typename K::Type* ahead, F32 (&sum)[Vectors]) {
   F32 acc[Heads][Vectors];
   for (int h = 0; h < Heads; ++h)
     for (int v = 0; v < Vectors; ++v) acc[h][v] = F32(0.0f);
   for (int64_t d = 0; d < dims; d += K::kGroup) {
+    for (int v = 0; v < Vectors * kLanes / 16; ++v) __builtin_prefetch(ahead + (v * dims + d) * 16);
     typename K::Raw raw[Vectors];
     for (int v = 0; v < Vectors; ++v)
       raw[v] = K::Read(k + (v * kLanes / 16 * dims + d) * 16 + v * kLanes % 16 * K::kGroup);
@@ -268,12 +269,13 @@ struct E4M3Keys {
 
 template <typename K>
 MODELC_INLINE void IndexScoresOf(const float* q, const float* w, int64_t heads, const typename K::Type* k, int64_t keys,
-                                 int64_t dims, float* out) {
+                                 int64_t dims, const typename K::Type* ahead, float* out) {
   for (int64_t i = 0; i < keys; i += kIndexVectors * kLanes) {
     F32 sum[kIndexVectors];
     for (int v = 0; v < kIndexVectors; ++v) sum[v] = F32(0.0f);
     InBlocks<kIndexBlock, 4, 2, 1>(heads, [&](auto block, int64_t h) {
-      IndexBlock<block.value, kIndexVectors, K>(q + h * dims, w + h, k + i * dims, dims, sum);
+      IndexBlock<block.value, kIndexVectors, K>(q + h * dims, w + h, k + i * dims, dims, (h == 0 ? ahead : k) + i * dims,
+                                                sum);
     });
     for (int v = 0; v < kIndexVectors; ++v) Store(sum[v] * K::kFactor, out + i + v * kLanes);
   }
@@ -281,15 +283,15 @@ MODELC_INLINE void IndexScoresOf(const float* q, const float* w, int64_t heads, 
 
 static void IndexScores(const float* q, const float* w, int64_t heads, const float* k, int64_t keys, int64_t dims,
                         float* out) {
-  IndexScoresOf<FloatKeys>(q, w, heads, k, keys, dims, out);
+  IndexScoresOf<FloatKeys>(q, w, heads, k, keys, dims, k, out);
 }
 
 static void IndexScoresE4M3(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
-                            float* out) {
+                            const uint8_t* ahead, float* out) {
   if (HasE4M3NaN(k, 64 * dims))
-    IndexScoresOf<E4M3Keys<true>>(q, w, heads, k, keys, dims, out);
+    IndexScoresOf<E4M3Keys<true>>(q, w, heads, k, keys, dims, ahead, out);
   else
-    IndexScoresOf<E4M3Keys<false>>(q, w, heads, k, keys, dims, out);
+    IndexScoresOf<E4M3Keys<false>>(q, w, heads, k, keys, dims, ahead, out);
 }
 
 static int64_t CollectAbove(const float* x, int64_t n, int32_t first, uint32_t threshold, uint32_t* keys,
@@ -307,5 +309,14 @@ static int64_t CollectAbove(const float* x, int64_t n, int32_t first, uint32_t t
       count += lane[j] > threshold;
     }
   }
+  return count;
+}
+
+static int64_t CountFrom(const uint32_t* keys, int64_t n, uint32_t least) {
+  I32 below = I32(0);  // minus the number in each lane
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) below += Load<U32>(keys + i) < least;
+  int64_t count = i + __builtin_reduce_add(below);
+  for (; i < n; ++i) count += keys[i] >= least;
   return count;
 }

@@ -62,14 +62,17 @@ struct Simd {
   //   q [heads, dims], w [heads], k as transposed, out [64]
   void (*index_scores)(const float* q, const float* w, int64_t heads, const float* k, int64_t keys, int64_t dims,
                        float* out);
-  // The same with dims a multiple of 4 and q multiplied by kE4M3QueryFactor.
+  // The same with dims a multiple of 4 and q multiplied by kE4M3QueryFactor. Meanwhile fetches 64 * dims bytes from
+  // `ahead`: the page that comes next, for the processor foresees nothing beyond 4 KiB.
   void (*index_scores_e4m3)(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
-                            float* out);
+                            const uint8_t* ahead, float* out);
 
   // Appends the positions (first + i) and sort keys (topk.h) of those x[i] whose key is above `threshold`, in order;
   // returns how many. keys and positions have room for n + lanes.
   int64_t (*collect_above)(const float* x, int64_t n, int32_t first, uint32_t threshold, uint32_t* keys,
                            int32_t* positions);
+  // How many of n keys are not below `least`.
+  int64_t (*count_from)(const uint32_t* keys, int64_t n, uint32_t least);
 };
 
 // The best for an instruction set.

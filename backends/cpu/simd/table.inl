@@ -24,4 +24,5 @@ static constexpr Simd kSimd = {
     .index_scores = IndexScores,
     .index_scores_e4m3 = IndexScoresE4M3,
     .collect_above = CollectAbove,
+    .count_from = CountFrom,
 };

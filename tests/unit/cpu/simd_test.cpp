@@ -348,7 +348,8 @@ TEST_P(SimdTest, NarrowKeysScoreAsFloatsDo) {
         for (int64_t h = 0; h < heads; ++h)
           for (int64_t d = 0; d < dims; ++d) scaled[h * padded + d] = q[h * dims + d] * kE4M3QueryFactor;
         simd_.transpose_e4m3(bytes.data(), dims, byte_keys.data());
-        simd_.index_scores_e4m3(scaled.data(), w.data(), heads, byte_keys.data(), 64, padded, got.data());
+        simd_.index_scores_e4m3(scaled.data(), w.data(), heads, byte_keys.data(), 64, padded, byte_keys.data(),
+                                got.data());
         for (int64_t i = 0; i < 64; ++i)
           ASSERT_TRUE(std::isnan(want[i]) ? std::isnan(got[i]) : got[i] == want[i]) << i << ": " << got[i] << ", " << want[i];
       }
@@ -395,24 +396,24 @@ TEST_P(SimdTest, TopKIsTheTotalOrder) {
   for (const auto& x : inputs)
     for (int64_t k : {1, 2, 64, 700, 2048}) {
       const int64_t capacity = TopK::Capacity(k);
-      std::vector<uint32_t> keys(capacity), work(capacity);
+      std::vector<uint32_t> keys(capacity);
       std::vector<int32_t> positions(capacity), sel(k);
-      TopK whole(simd_, k, keys.data(), positions.data(), work.data());
+      TopK whole(simd_, k, keys.data(), positions.data());
       whole.Add(x.data(), x.size(), 0);
       whole.Finish(sel.data());
       ASSERT_EQ(sel, Best(x, k)) << x.size() << " scores, k = " << k;
 
       // In uneven pieces, and merged from the best of two parts.
-      TopK pieces(simd_, k, keys.data(), positions.data(), work.data());
+      TopK pieces(simd_, k, keys.data(), positions.data());
       for (size_t i = 0; i < x.size(); i += 61) pieces.Add(x.data() + i, std::min<int64_t>(61, x.size() - i), i);
       pieces.Finish(sel.data());
       ASSERT_EQ(sel, Best(x, k));
-      std::vector<uint32_t> merged_keys(capacity), merged_work(capacity);
+      std::vector<uint32_t> merged_keys(capacity);
       std::vector<int32_t> merged_positions(capacity);
-      TopK merged(simd_, k, merged_keys.data(), merged_positions.data(), merged_work.data());
+      TopK merged(simd_, k, merged_keys.data(), merged_positions.data());
       const int64_t half = x.size() / 2;
       for (auto [begin, end] : {std::pair{int64_t{0}, half}, std::pair{half, static_cast<int64_t>(x.size())}}) {
-        TopK part(simd_, k, keys.data(), positions.data(), work.data());
+        TopK part(simd_, k, keys.data(), positions.data());
         part.Add(x.data() + begin, end - begin, begin);
         merged.Add(keys.data(), positions.data(), part.Finish());
       }
