@@ -1,6 +1,5 @@
 // MatmulUkernels::accumulate: weight rows times scalars of x, summed over the rows in order. Columns go by groups; a
-// group's sums stay in registers while the rows pass, widened on the way (up to kTileRows rows of x) or once into a
-// panel.
+// group's sums stay in registers while the rows pass, widened on the way (one or two rows of x) or once into a panel.
 constexpr int64_t kPanelRows = 128;
 constexpr size_t kAccumulateScratch = (kPanelRows + MatmulUkernels::kMaxInputs) * kGroup * sizeof(float);
 
@@ -43,10 +42,15 @@ static void AccumulateAs(const WeightRows& w, const InputRows& x, const OutputRo
   for (int64_t c = 0; c < w.k; c += kGroup) {
     for (int64_t r0 = 0; r0 < w.count; r0 += kPanelRows) {
       const int64_t r1 = r0 + kPanelRows < w.count ? r0 + kPanelRows : w.count;
+      const auto widened = [&](int64_t r, F32 v[4]) { WidenAt<W>(w, r, c, v); };
       if (x.count == 1) {
         const float* rows[1] = {Row(x, 0)};
-        AccumulateTile<1>(
-            rows, r0, r1, [&](int64_t r, F32 v[4]) { WidenAt<W>(w, r, c, v); }, sums);
+        AccumulateTile<1>(rows, r0, r1, widened, sums);
+        continue;
+      }
+      if (x.count == 2) {
+        const float* rows[2] = {Row(x, 0), Row(x, 1)};
+        AccumulateTile<2>(rows, r0, r1, widened, sums);
         continue;
       }
       for (int64_t r = r0; r < r1; ++r) {
