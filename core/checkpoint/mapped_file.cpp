@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -34,7 +35,13 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(const std::filesyst
   return std::unique_ptr<MappedFile>(new MappedFile(path, {static_cast<const std::byte*>(data), size}));
 }
 
+MappedFile::MappedFile(std::filesystem::path path, absl::Span<const std::byte> bytes)
+    : path_(std::move(path)), bytes_(bytes) {
+  if (!bytes_.empty()) report_.emplace(bytes_, path_.native());
+}
+
 MappedFile::~MappedFile() {
+  report_.reset();
   if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
 }
 

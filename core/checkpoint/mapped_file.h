@@ -1,13 +1,17 @@
-// A read-only mapping of a whole regular file.
+// A read-only mapping of a whole regular file. When the file is cut short while it is mapped, the next read ends the
+// process as bus_error.h says.
 #ifndef MODELC_CORE_CHECKPOINT_MAPPED_FILE_H_
 #define MODELC_CORE_CHECKPOINT_MAPPED_FILE_H_
 
 #include <cstddef>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "core/checkpoint/bus_error.h"
 
 namespace modelc {
 
@@ -27,9 +31,10 @@ class MappedFile {
   void Drop(absl::Span<const std::byte> part) const;
 
  private:
-  MappedFile(std::filesystem::path path, absl::Span<const std::byte> bytes) : path_(std::move(path)), bytes_(bytes) {}
-  std::filesystem::path path_;
-  absl::Span<const std::byte> bytes_;
+  MappedFile(std::filesystem::path path, absl::Span<const std::byte> bytes);
+  const std::filesystem::path path_;
+  const absl::Span<const std::byte> bytes_;
+  std::optional<BusErrorReport> report_;
 };
 
 }  // namespace modelc

@@ -1,8 +1,11 @@
 #include "core/checkpoint/checkpoint.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <cmath>
+#include <csignal>
+#include <filesystem>
 
 #include "tests/unit/checkpoint/safetensors_file.h"
 
@@ -151,6 +154,33 @@ INSTANTIATE_TEST_SUITE_P(
                       BadIndex{"DotDot", R"({"weight_map":{"a":".."}})", "not a file name in the same folder"},
                       BadIndex{"EmptyName", R"({"weight_map":{"a":""}})", "not a file name in the same folder"}),
     [](const auto& info) { return info.param.name; });
+
+TEST(CheckpointDeathTest, AFileCutShortWhileMappedEndsTheProcessWithOneLine) {
+  TempDir dir;
+  const std::vector<float> values(1 << 16, 1.f);
+  dir.Write("model.safetensors", Safetensors({MakeTensor<float>("w", "F32", {1 << 16}, values)}));
+  const auto read_after_truncation = [&] {
+    auto checkpoint = Checkpoint::Open(dir.path());
+    auto gone = Checkpoint::Open(dir.path());
+    gone->reset();  // what is no longer mapped is no longer reported
+    std::filesystem::resize_file(dir.path() / "model.safetensors", 4096);
+    (*checkpoint)->ReadFloats("w").IgnoreError();
+  };
+  EXPECT_EXIT(read_after_truncation(), ::testing::ExitedWithCode(2),
+              "^modelc: '.*model.safetensors' cannot be read any more: it was cut short while in use.*\n$");
+}
+
+TEST(CheckpointDeathTest, OtherBusErrorsStayWhatTheyWere) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // a process where no file was mapped before
+  TempDir dir;
+  dir.Write("model.safetensors", OneFloat("w", 1));
+  const auto raise_elsewhere = [&] {
+    signal(SIGBUS, [](int) { _exit(7); });
+    auto checkpoint = Checkpoint::Open(dir.path());
+    raise(SIGBUS);
+  };
+  EXPECT_EXIT(raise_elsewhere(), ::testing::ExitedWithCode(7), "^$");
+}
 
 }  // namespace
 }  // namespace modelc
