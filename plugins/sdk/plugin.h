@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
+#include <new>
 #include <string>
 
 #include "plugins/abi/plugin.h"
@@ -19,6 +21,25 @@ inline const modelc_host_api*& Host() {
 inline modelc_error* Error(modelc_code code, const std::string& message) {
   return Host()->error_make(code, message.c_str());
 }
+
+// The function as the ABI wants it: an exception becomes an error, std::bad_alloc one of RESOURCE_EXHAUSTED.
+//   api.submit = sdk::NoThrow<Submit>;
+template <auto function>
+struct NoThrowFunction;
+template <typename... Args, modelc_error* (*function)(Args...)>
+struct NoThrowFunction<function> {
+  static modelc_error* Call(Args... args) {
+    try {
+      return function(args...);
+    } catch (const std::bad_alloc&) {
+      return Host()->error_make(MODELC_RESOURCE_EXHAUSTED, "out of memory");
+    } catch (const std::exception& e) {
+      return Host()->error_make(MODELC_INTERNAL, e.what());
+    }
+  }
+};
+template <auto function>
+inline constexpr auto NoThrow = &NoThrowFunction<function>::Call;
 
 namespace internal {
 

@@ -172,21 +172,21 @@ modelc_error* modelc_plugin_query(const modelc_host_api* host, modelc_plugin_api
   api.name = "mydevice";
   api.version = "0.1.0";
   api.device_count = DeviceCount;
-  api.device_open = DeviceOpen;
+  api.device_open = modelc::sdk::NoThrow<DeviceOpen>;
   api.device_close = DeviceClose;
   api.device_info = DeviceInfo;
   api.device_describe = DeviceDescribe;
-  api.buffer_alloc = BufferAlloc;
-  api.buffer_wrap = BufferWrap;
+  api.buffer_alloc = modelc::sdk::NoThrow<BufferAlloc>;
+  api.buffer_wrap = modelc::sdk::NoThrow<BufferWrap>;
   api.buffer_free = BufferFree;
   api.buffer_upload = BufferUpload;
   api.buffer_download = BufferDownload;
   api.buffer_copy = BufferCopy;
-  api.stream_create = StreamCreate;
+  api.stream_create = modelc::sdk::NoThrow<StreamCreate>;
   api.stream_free = StreamFree;
   api.stream_sync = StreamSync;
-  api.kernel_resolve = KernelResolve;
+  api.kernel_resolve = modelc::sdk::NoThrow<KernelResolve>;
   api.kernel_free = KernelFree;
-  api.submit = Submit;
+  api.submit = modelc::sdk::NoThrow<Submit>;
   return modelc::sdk::Answer(host, api, out);
 }

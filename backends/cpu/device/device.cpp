@@ -138,7 +138,7 @@ absl::Status Submit(modelc_stream& stream, absl::Span<const modelc_command> comm
     read.cache_bytes += t.cache_bytes;
   }
   Pool& pool = stream.device->pool;
-  const Traffic counted = pool.Run([&](Worker& worker) {
+  const absl::StatusOr<Traffic> counted = pool.Run([&](Worker& worker) {
     const Tensor* operands = tensors.data();
     bool behind = false;  // worker 0 has done commands the others have not waited for
     for (size_t i = 0; i < commands.size(); operands += commands[i++].n_tensors) {
@@ -157,8 +157,9 @@ absl::Status Submit(modelc_stream& stream, absl::Span<const modelc_command> comm
       }
     }
   });
-  stream.read.weight_bytes += read.weight_bytes + counted.weight_bytes;
-  stream.read.cache_bytes += read.cache_bytes + counted.cache_bytes;
+  if (!counted.ok()) return counted.status();
+  stream.read.weight_bytes += read.weight_bytes + counted->weight_bytes;
+  stream.read.cache_bytes += read.cache_bytes + counted->cache_bytes;
   return absl::OkStatus();
 }
 

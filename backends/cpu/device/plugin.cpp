@@ -130,22 +130,22 @@ extern "C" MODELC_EXPORT modelc_error* modelc_plugin_query(const modelc_host_api
   api.name = "cpu";
   api.version = MODELC_CPU_VERSION;
   api.device_count = DeviceCount;
-  api.device_open = DeviceOpen;
+  api.device_open = modelc::sdk::NoThrow<DeviceOpen>;
   api.device_close = DeviceClose;
   api.device_info = DeviceInfo;
   api.device_describe = DeviceDescribe;
-  api.buffer_alloc = BufferAlloc;
-  api.buffer_wrap = BufferWrap;
+  api.buffer_alloc = modelc::sdk::NoThrow<BufferAlloc>;
+  api.buffer_wrap = modelc::sdk::NoThrow<BufferWrap>;
   api.buffer_free = FreeBuffer;
   api.buffer_upload = BufferUpload;
   api.buffer_download = BufferDownload;
   api.buffer_copy = BufferCopy;
-  api.stream_create = StreamCreate;
+  api.stream_create = modelc::sdk::NoThrow<StreamCreate>;
   api.stream_free = StreamFree;
   api.stream_sync = StreamSync;
-  api.kernel_resolve = KernelResolve;
+  api.kernel_resolve = modelc::sdk::NoThrow<KernelResolve>;
   api.kernel_free = KernelFree;
-  api.submit = SubmitCommands;
+  api.submit = modelc::sdk::NoThrow<SubmitCommands>;
   api.stream_counters = StreamCounters;
   return modelc::sdk::Answer(host, api, out);
 }

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <cstdlib>
+#include <new>
 #include <utility>
 
 namespace modelc::cpu {
@@ -39,7 +40,9 @@ class Pool::Member final : public Worker {
     count_ = count;
   }
   int64_t Next() override { return pool_->next_.fetch_add(1, std::memory_order_relaxed); }
-  void Barrier() override { pool_->Meet(); }
+  void Barrier() override {
+    if (!pool_->Meet()) throw Left();
+  }
   std::byte* Scratch(size_t bytes) override { return scratch_.AtLeast(bytes); }
   std::byte* Shared(size_t bytes) override {
     std::lock_guard lock(pool_->shared_mutex_);
@@ -70,9 +73,11 @@ Worker& Pool::Alone() { return *single_; }
 std::byte* Pool::Block::AtLeast(size_t bytes) {
   if (bytes > bytes_) {
     memory_.reset();
-    bytes_ = (bytes + 4095) / 4096 * 4096;
-    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, bytes_)));
-    if (!memory_) std::abort();  // the kernel cannot go on, and a plugin built without exceptions cannot throw
+    bytes_ = 0;
+    const size_t rounded = (bytes + 4095) / 4096 * 4096;
+    memory_.reset(static_cast<std::byte*>(std::aligned_alloc(64, rounded)));
+    if (!memory_) throw std::bad_alloc();
+    bytes_ = rounded;
   }
   return memory_.get();
 }
@@ -88,10 +93,17 @@ Pool::Pool(int threads) {
   }
   for (int i = 0; i < threads; ++i) members_.push_back(std::make_unique<Member>(this, i, threads));
   single_ = std::make_unique<Single>();
-  for (int i = 1; i < threads; ++i) threads_.emplace_back([this, i, cpu = pins[i]] { ThreadMain(i, cpu); });
+  try {
+    for (int i = 1; i < threads; ++i) threads_.emplace_back([this, i, cpu = pins[i]] { ThreadMain(i, cpu); });
+  } catch (...) {  // no more threads to be had
+    Stop();
+    throw;
+  }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { Stop(); }
+
+void Pool::Stop() {
   stopping_ = true;
   runs_.fetch_add(1);
   runs_.notify_all();
@@ -106,16 +118,30 @@ void Pool::Await(const std::atomic<uint32_t>& word, uint32_t old) const {
   while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
 }
 
-void Pool::Meet() {
+bool Pool::Meet() {
   const uint32_t epoch = epoch_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_.size()) {
     arrived_.store(0, std::memory_order_relaxed);
     next_.store(0, std::memory_order_relaxed);
+    leave_ = failed_.load(std::memory_order_relaxed);
     epoch_.store(epoch + 1, std::memory_order_release);
     if (members_.size() > 1) epoch_.notify_all();
   } else {
     Await(epoch_, epoch);
   }
+  return !leave_;
+}
+
+// Whoever fails still arrives at one barrier, so that nobody waits for it in vain; there the whole team leaves.
+void Pool::Perform(const std::function<void(Worker&)>& body, Worker& worker) {
+  try {
+    body(worker);
+  } catch (const Left&) {
+    return;
+  } catch (const std::bad_alloc&) {
+    failed_.store(true, std::memory_order_relaxed);
+  }
+  Meet();
 }
 
 void Pool::ThreadMain(int index, int cpu) {
@@ -129,24 +155,24 @@ void Pool::ThreadMain(int index, int cpu) {
   for (uint32_t run = 0;; ++run) {
     Await(runs_, run);
     if (stopping_) return;
-    (*body_)(*members_[index]);
-    Meet();
+    Perform(*body_, *members_[index]);
   }
 }
 
-Traffic Pool::Run(const std::function<void(Worker&)>& body) {
+absl::StatusOr<Traffic> Pool::Run(const std::function<void(Worker&)>& body) {
   std::lock_guard lock(run_mutex_);
   body_ = &body;
+  failed_.store(false, std::memory_order_relaxed);
   runs_.fetch_add(1, std::memory_order_release);
   runs_.notify_all();
-  body(*members_[0]);
-  Meet();
+  Perform(body, *members_[0]);
   Traffic total = single_->TakeTraffic();
   for (auto& member : members_) {
     const Traffic t = member->TakeTraffic();
     total.weight_bytes += t.weight_bytes;
     total.cache_bytes += t.cache_bytes;
   }
+  if (leave_) return absl::ResourceExhaustedError("no memory for a kernel's scratch; lower --max-rows or free some");
   return total;
 }
 

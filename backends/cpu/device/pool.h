@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "backends/cpu/kernels/kernel.h"
 
 namespace modelc::cpu {
@@ -22,14 +23,16 @@ int AvailableCpus();
 
 class Pool {
  public:
-  // threads >= 1. Pins its threads when it takes every CPU the process has.
+  // threads >= 1. Pins its threads when it takes every CPU the process has. Throws std::system_error when the system has
+  // no more threads.
   explicit Pool(int threads);
   ~Pool();
   Pool(const Pool&) = delete;
 
   int size() const { return static_cast<int>(members_.size()); }
   // Calls `body` on every worker and returns when all have; one Run at a time, others wait. Gives what was counted.
-  Traffic Run(const std::function<void(Worker&)>& body);
+  // ResourceExhausted when a worker found no memory: then all have left at their next barrier.
+  absl::StatusOr<Traffic> Run(const std::function<void(Worker&)>& body);
   // A team of one for what worker 0 does alone inside a Run; what it counts is the Run's. Its Barrier restarts Next.
   Worker& Alone();
 
@@ -37,10 +40,13 @@ class Pool {
   class Member;
   class Single;
 
+  // Thrown by Barrier to leave `body` because another worker has failed. Bodies know nothing of it.
+  struct Left {};
+
   // Memory that grows and keeps its address until it grows again.
   class Block {
    public:
-    std::byte* AtLeast(size_t bytes);
+    std::byte* AtLeast(size_t bytes);  // throws std::bad_alloc
 
    private:
     struct Free {
@@ -52,8 +58,11 @@ class Pool {
 
   // Sleeps until `word` is no longer `old`, after a bounded spin.
   void Await(const std::atomic<uint32_t>& word, uint32_t old) const;
-  void Meet();
+  // Waits for the whole team. False when one of it has failed by now: the team has met for the last time in this run.
+  bool Meet();
+  void Perform(const std::function<void(Worker&)>& body, Worker& worker);
   void ThreadMain(int index, int cpu);
+  void Stop();
 
   std::vector<std::unique_ptr<Member>> members_;
   std::unique_ptr<Single> single_;
@@ -68,6 +77,9 @@ class Pool {
   alignas(64) std::atomic<uint32_t> arrived_{0};
   alignas(64) std::atomic<int64_t> next_{0};
   std::atomic<bool> stopping_{false};
+
+  std::atomic<bool> failed_{false};  // a worker of this run has no memory
+  bool leave_ = false;               // failed_ as the last to arrive at a barrier saw it: all of the team see the same
 
   std::mutex shared_mutex_;
   Block shared_;

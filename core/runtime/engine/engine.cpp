@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <new>
 #include <random>
 #include <thread>
 #include <utility>
@@ -137,7 +138,16 @@ class ContinuousEngine final : public Engine {
     }
   }
 
+  // Without memory for a turn those who were in it end, whatever it had done; the others and the engine go on.
   void RunTurn() {
+    try {
+      TakeTurn();
+    } catch (const std::bad_alloc&) {
+      FailRunning(absl::ResourceExhaustedError("the server is out of memory; try again later"));
+    }
+  }
+
+  void TakeTurn() {
     const std::vector<Slot> slots = scheduler_.Plan();
     if (slots.empty()) return;
     UpdateStats();  // who runs, before a step that may take long
@@ -151,6 +161,17 @@ class ContinuousEngine final : public Engine {
     if (absl::StatusOr<Device::Counters> read = runner_->ReadCounters(); read.ok()) {
       read_.weight_bytes += read->weight_bytes;
       read_.cache_bytes += read->cache_bytes;
+    }
+  }
+
+  void FailRunning(const absl::Status& status) {
+    while (scheduler_.running() > 0) {
+      const std::unique_ptr<Sequence> sequence = Retire(scheduler_.Any()->id);
+      if (sequence->finished) continue;
+      TokenEvent event;
+      event.finish = FinishReason::kError;
+      event.status = status;
+      Emit(*sequence, event);
     }
   }
 

@@ -10,6 +10,8 @@
 namespace modelc::cpu {
 namespace {
 
+void RunOn(Pool& pool, const std::function<void(Worker&)>& body) { ASSERT_TRUE(pool.Run(body).ok()); }
+
 class PoolTest : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Threads, PoolTest, ::testing::Values(1, 2, 3, 16));
 
@@ -18,7 +20,7 @@ TEST_P(PoolTest, NextHandsOutEachNumberOnceAndStartsAgainAtBarriers) {
   for (int run = 0; run < 50; ++run) {
     constexpr int kPhases = 3, kTasks = 100;
     std::vector<std::atomic<int>> taken(kPhases * kTasks);
-    pool.Run([&](Worker& worker) {
+    RunOn(pool, [&](Worker& worker) {
       for (int phase = 0; phase < kPhases; ++phase) {
         for (int64_t i; (i = worker.Next()) < kTasks;) ++taken[phase * kTasks + i];
         worker.Barrier();
@@ -32,7 +34,7 @@ TEST_P(PoolTest, BarriersSeparatePhases) {
   Pool pool(GetParam());
   std::vector<int> value(GetParam(), 0);
   std::atomic<int> wrong{0};
-  pool.Run([&](Worker& worker) {
+  RunOn(pool, [&](Worker& worker) {
     for (int phase = 1; phase <= 200; ++phase) {
       value[worker.index()] = phase;
       worker.Barrier();
@@ -48,7 +50,7 @@ TEST_P(PoolTest, SharesCoverEverythingOnce) {
   for (int64_t n : {0, 1, 5, 16, 1000})
     for (int64_t grain : {1, 7, 64}) {
       std::vector<std::atomic<int>> covered(n);
-      pool.Run([&](Worker& worker) {
+      RunOn(pool, [&](Worker& worker) {
         const auto [begin, end] = worker.Share(n, grain);
         for (int64_t i = begin; i < end; ++i) ++covered[i];
       });
@@ -60,7 +62,7 @@ TEST_P(PoolTest, SharedMemoryIsOneAndScratchIsOnesOwn) {
   Pool pool(GetParam());
   std::vector<std::byte*> shared(GetParam()), scratch(GetParam());
   for (size_t bytes : {100u, 100000u, 10u}) {
-    pool.Run([&](Worker& worker) {
+    RunOn(pool, [&](Worker& worker) {
       shared[worker.index()] = worker.Shared(bytes);
       scratch[worker.index()] = worker.Scratch(bytes);
       std::fill_n(scratch[worker.index()], bytes, static_cast<std::byte>(worker.index()));
@@ -75,7 +77,7 @@ TEST_P(PoolTest, SharedMemoryIsOneAndScratchIsOnesOwn) {
 TEST_P(PoolTest, TrafficOfAllWorkersAddsUpOnce) {
   Pool pool(GetParam());
   const auto count = [&] {
-    return pool.Run([](Worker& w) { w.AddTraffic({.weight_bytes = 1, .cache_bytes = 10}); });
+    return pool.Run([](Worker& w) { w.AddTraffic({.weight_bytes = 1, .cache_bytes = 10}); }).value();
   };
   for (int i = 0; i < 2; ++i) {
     const Traffic t = count();
@@ -84,9 +86,49 @@ TEST_P(PoolTest, TrafficOfAllWorkersAddsUpOnce) {
   }
 }
 
+// One worker fails in the first, a middle or the last phase, alone or with others; the rest is at a barrier or done.
+TEST_P(PoolTest, WithoutMemoryTheWholeTeamLeavesAndTheNextRunWorks) {
+  constexpr size_t kTooMuch = size_t{1} << 60;
+  constexpr int kPhases = 4;
+  Pool pool(GetParam());
+  for (int phase = 0; phase < kPhases; ++phase)
+    for (int failing : {0, GetParam() - 1, -1}) {  // -1: all
+      const auto run = [&](size_t bytes, bool shared) {
+        std::atomic<int> done = 0;
+        const absl::StatusOr<Traffic> traffic = pool.Run([&](Worker& w) {
+          for (int p = 0; p < kPhases; ++p) {
+            if (p > 0) w.Barrier();
+            if (p != phase || (failing >= 0 && w.index() != failing)) continue;
+            std::fill_n(shared ? w.Shared(bytes) : w.Scratch(bytes), 1, std::byte{1});
+          }
+          ++done;
+        });
+        return std::pair(traffic.status().code(), done.load());
+      };
+      for (bool shared : {false, true}) {
+        const auto [code, done] = run(kTooMuch, shared);
+        EXPECT_EQ(code, absl::StatusCode::kResourceExhausted);
+        EXPECT_LT(done, GetParam());
+        EXPECT_EQ(run(100, shared), std::pair(absl::StatusCode::kOk, GetParam()));
+      }
+    }
+}
+
+TEST_P(PoolTest, WorkDoneAloneMayFailToo) {
+  Pool pool(GetParam());
+  const auto run = [&](size_t bytes) {
+    return pool.Run([&](Worker& w) {
+      w.Barrier();
+      if (w.index() == 0) *pool.Alone().Scratch(bytes) = std::byte{1};
+    }).status().code();
+  };
+  EXPECT_EQ(run(size_t{1} << 60), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(run(100), absl::StatusCode::kOk);
+}
+
 TEST(Pool, ThreadsSleepBetweenRuns) {
   Pool pool(8);
-  pool.Run([](Worker& w) { w.Barrier(); });
+  RunOn(pool, [](Worker& w) { w.Barrier(); });
   std::this_thread::sleep_for(std::chrono::milliseconds(20));  // past the spin
   const auto cpu_time = [] {
     rusage usage;
@@ -105,7 +147,7 @@ TEST(Pool, RunsFromSeveralThreadsTakeTurns) {
   for (int i = 0; i < 4; ++i)
     callers.emplace_back([&] {
       for (int run = 0; run < 100; ++run)
-        pool.Run([&](Worker& worker) {
+        RunOn(pool, [&](Worker& worker) {
           if (worker.index() == 0) ++value;
         });
     });

@@ -85,7 +85,7 @@ inline absl::Status Launch(const Kernel& kernel, const std::vector<Array*>& oper
   std::vector<Tensor> tensors;
   for (Array* a : operands) tensors.push_back(Array::View(a));
   if (absl::Status s = kernel.Check(tensors); !s.ok()) return s;
-  const Traffic t = pool.Run([&](Worker& worker) { kernel.Run(tensors, worker); });
+  const Traffic t = pool.Run([&](Worker& worker) { kernel.Run(tensors, worker); }).value();
   if (traffic) *traffic = t;
   return absl::OkStatus();
 }

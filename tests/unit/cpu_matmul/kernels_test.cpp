@@ -51,7 +51,7 @@ Traffic Execute(const Kernel& kernel, const std::vector<Tensor>& tensors, int wo
   const absl::Status status = kernel.Check(tensors);
   EXPECT_TRUE(status.ok()) << status;
   Pool pool(workers);
-  Traffic traffic = pool.Run([&](Worker& worker) { kernel.Run(tensors, worker); });
+  Traffic traffic = pool.Run([&](Worker& worker) { kernel.Run(tensors, worker); }).value();
   traffic.weight_bytes += kernel.Reads(tensors).weight_bytes;
   return traffic;
 }

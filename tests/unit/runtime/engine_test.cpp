@@ -204,6 +204,24 @@ TEST(Engine, AFailedStepFailsItsRequestsAndTheEngineGoesOn) {
   EXPECT_EQ(h.Settled().pages_used, 0);
 }
 
+TEST(Engine, WithoutMemoryForATurnItsRequestsEndAndTheEngineGoesOn) {
+  Harness h;
+  {
+    absl::MutexLock lock(&h.log.mutex);
+    h.log.before = [n = 0](std::string_view, const StepBatch&) mutable {
+      if (++n == 3) throw std::bad_alloc();
+      return absl::OkStatus();
+    };
+  }
+  const auto failed = h.Submit(Greedy(Prompt(100), 20));
+  failed->done.WaitForNotification();
+  EXPECT_EQ(failed->finish, FinishReason::kError);
+  EXPECT_EQ(failed->status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(h.Settled().pages_used, 0);
+  const GenerateRequest request = Greedy(Prompt(100), 20);
+  EXPECT_EQ(h.engine->Generate(request)->ids, Expected(h.fake, request));
+}
+
 TEST(Engine, UsageCountsCachedPromptTokens) {
   Harness h;
   const GenerateRequest request = Greedy(Prompt(200), 4);
