@@ -89,7 +89,7 @@ using LoadProgress = std::function<void(uint64_t, uint64_t)>;
 
 class Engine {
  public:
-  // Binds weights (checked: shapes, finite scales) and allocates the cache; NotFound / InvalidArgument /
+  // Binds weights (checked: shapes, finite scales, no NaN in e4m3) and allocates the cache; NotFound / InvalidArgument /
   // ResourceExhausted say what and where.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(Program, const Checkpoint&, std::unique_ptr<Device>,
                                                         const EngineOptions&, LoadProgress = nullptr);

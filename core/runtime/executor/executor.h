@@ -52,8 +52,9 @@ using LaunchTimer = std::function<void(const Launch&, int64_t, double)>;
 
 class Executor {
  public:
-  // Binds every weight of the program: shapes and dtypes must be the checkpoint's, scales finite and positive. Weights whose
-  // layout allows it are wrapped in place, the others (stacked experts) copied and their mapped pages given back.
+  // Binds every weight of the program: shapes and dtypes must be the checkpoint's, scales finite and positive, e4m3
+  // values no NaN. Weights whose layout allows it are wrapped in place, the others (stacked experts) copied and their mapped
+  // pages given back.
   // Allocates `pages` pages in every cache. The checkpoint must outlive the executor.
   static absl::StatusOr<std::unique_ptr<Executor>> Create(Program program, const Checkpoint& checkpoint,
                                                           std::unique_ptr<Device> device, int64_t pages,

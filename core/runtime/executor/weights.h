@@ -19,8 +19,8 @@ class BoundWeights {
  public:
   // Binds every (weight, layer) that a launch of the program names. On a device of host memory a tensor stays where the
   // checkpoint maps it; elsewhere, and where experts lie apart, it is copied, and the mapped pages are given back.
-  // Errors name the tensor: NotFound; InvalidArgument for another dtype or shape, or a scale that is not finite and
-  // positive; ResourceExhausted when the device is full.
+  // Errors name the tensor: NotFound; InvalidArgument for another dtype or shape, a scale that is not finite and
+  // positive, or a NaN in e4m3; ResourceExhausted when the device is full.
   static absl::StatusOr<BoundWeights> Bind(const Program& program, const Checkpoint& checkpoint, Device& device,
                                            const LoadProgress& progress);
 

@@ -277,6 +277,12 @@ const BadWeight kBadWeights[] = {
        Named(t, "l1.e0.scale") = MakeTensor<float>("l1.e0.scale", "F32", {1, 1}, {std::numeric_limits<float>::infinity()});
      },
      {"the scale inf"}},
+    {"ValueNaN",
+     [](auto& t) { Named(t, "l1.e1") = MakeTensor<uint8_t>("l1.e1", "F8_E4M3", {2, 2}, {kOne, 0, 0x7e, 0x7f}); },
+     {"'l1.e1' holds NaN at element 3"}},
+    {"ValueNegativeNaN",
+     [](auto& t) { Named(t, "l1.e2") = MakeTensor<uint8_t>("l1.e2", "F8_E4M3", {2, 2}, {0xfe, 0xff, 0xff, 0}); },
+     {"'l1.e2' holds NaN at element 1"}},
     {"ScaleZero", [](auto& t) { Named(t, "l1.e0.scale") = MakeTensor<float>("l1.e0.scale", "F32", {1, 1}, {0}); }, {"the scale 0"}},
     {"ScaleNegative", [](auto& t) { Named(t, "l1.e0.scale") = MakeTensor<float>("l1.e0.scale", "F32", {1, 1}, {-1}); }, {"the scale -1"}},
     {"ScaleShape",
