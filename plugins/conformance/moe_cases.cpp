@@ -51,22 +51,22 @@ void RouteRow(const RouteSizes& s, const Values& score, const Values& biased, do
 
 enum class Logits { kNormal, kTies, kSpecial };
 
-Case Route(const RouteSizes& s, Logits kind = Logits::kNormal) {
+Case Route(const RouteSizes& s, Logits kind = Logits::kNormal, modelc_dtype dtype = MODELC_F32) {
   Case c;
   c.op = "moe.route";
   c.name = SizesName({{"T", s.T}, {"E", s.E}, {"A", s.A}, {"groups", s.groups}, {"topk_group", s.topk_group}}) +
            (s.normalize ? " normalize" : "") +
            (kind == Logits::kTies      ? " ties"
             : kind == Logits::kSpecial ? " NaN, infinities"
-                                       : "");
+                                       : "") +
+           (dtype == MODELC_BF16 ? " bf16 bias" : "");
   c.attributes = {{"groups", s.groups}, {"topk_group", s.topk_group}, {"scale", s.scale}, {"normalize", s.normalize}};
-  c.names = {{"E", s.E}, {"A", s.A}, {"groups", s.groups}, {"topk_group", s.topk_group}};
+  c.names = {{"W.dtype", Name(dtype)}, {"E", s.E}, {"A", s.A}, {"groups", s.groups}, {"topk_group", s.topk_group}};
   c.make = [=](Random& r) {
-    HostTensor logits = NormalF32(r, {s.T, s.E}), bias = NormalF32(r, {s.E}, 0.1);
+    HostTensor logits = NormalF32(r, {s.T, s.E}), bias = Weight(r, dtype, {s.E}, kind == Logits::kTies ? 0 : 0.1);
     float* logit = logits.as<float>();
     if (kind == Logits::kTies) {  // three values and no bias: equal experts and equal groups
       for (int64_t i = 0; i < s.T * s.E; ++i) logit[i] = static_cast<float>(r.Below(3));
-      std::fill_n(bias.as<float>(), s.E, 0.0f);
     }
     if (kind == Logits::kSpecial) {
       const float special[] = {NAN, INFINITY, -INFINITY, 1.0f};
@@ -161,6 +161,7 @@ std::vector<Case> MoECases() {
       Route({2, 8, 3, 8, 5, 1.0, true}),  // groups of one expert
       Route({9, 64, 6, 8, 3, 2.5, true}, Logits::kTies),
       Route({9, 32, 6, 8, 3, 2.5, true}, Logits::kSpecial),
+      Route({7, 256, 8, 8, 4, 2.5, true}, Logits::kNormal, MODELC_BF16),
       Route({0, 16, 4, 4, 2, 1.0, true}),
       Dispatch(7, 2, 5),
       Dispatch(1, 8, 256),

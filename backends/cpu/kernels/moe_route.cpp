@@ -4,6 +4,7 @@
 
 #include "backends/cpu/kernels/args.h"
 #include "backends/cpu/kernels/moe.h"
+#include "backends/cpu/simd/simd.h"
 
 namespace modelc::cpu {
 namespace {
@@ -23,7 +24,7 @@ class Route final : public Kernel {
 
   absl::Status Check(absl::Span<const Tensor> t) const override {
     absl::StatusOr<Dims> dims = Match({{"logits", {MODELC_F32}, "TE"},
-                                       {"bias", {MODELC_F32}, "E"},
+                                       {"bias", {MODELC_F32, MODELC_BF16}, "E"},
                                        {"weights", {MODELC_F32}, "TA"},
                                        {"experts", {MODELC_I32}, "TA"}},
                                       t);
@@ -38,16 +39,22 @@ class Route final : public Kernel {
 
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     const int64_t n_experts = t[0].shape[1], active = t[2].shape[1];
-    std::byte* memory = worker.Scratch((3 * n_experts + 2 * groups_) * sizeof(float));
+    std::byte* memory = worker.Scratch((4 * n_experts + 2 * groups_) * sizeof(float));
     Row row;
     row.score = reinterpret_cast<float*>(memory);
     row.biased = row.score + n_experts;
     row.group_score = row.biased + n_experts;
     row.order = reinterpret_cast<int32_t*>(row.group_score + groups_);
     row.group_order = row.order + n_experts;
+    const float* bias = t[1].as<float>();
+    if (t[1].dtype == MODELC_BF16) {
+      float* widened = reinterpret_cast<float*>(row.group_order + groups_);
+      simd_.from_bf16(t[1].as<uint16_t>(), n_experts, widened);
+      bias = widened;
+    }
     const auto [begin, end] = worker.Share(t[0].shape[0]);
     for (int64_t i = begin; i < end; ++i)
-      RouteRow(t[0].as<float>() + i * n_experts, t[1].as<float>(), n_experts, active, row,
+      RouteRow(t[0].as<float>() + i * n_experts, bias, n_experts, active, row,
                t[2].as<float>() + i * active, t[3].as<int32_t>() + i * active);
   }
 
@@ -99,6 +106,7 @@ class Route final : public Kernel {
     return second < 0 ? score[first] : score[first] + score[second];
   }
 
+  const Simd& simd_ = SimdFor(HostIsa());
   int64_t groups_, topk_group_;
   float scale_;
   bool normalize_;
