@@ -285,6 +285,8 @@ void LayersOp::print(OpAsmPrinter &printer) {
 }
 
 LogicalResult LayersOp::verify() {
+  if ((*this)->getParentOfType<LayersOp>())
+    return emitOpError("(C5) stands inside another lm.layers; a stack of layers cannot hold a stack");
   if (getBody().getArgumentTypes() != getInit().getTypes())
     return emitOpError("(C1) carries ") << getInit().size() << " values, its body takes " << getBody().getNumArguments()
                                         << " or other types";

@@ -20,7 +20,9 @@ absl::StatusOr<nlohmann::json> mergeConfigs(const std::vector<std::string> &text
 nlohmann::json lookUp(const nlohmann::json &config, const std::string &dottedKey) {
   const nlohmann::json *at = &config;
   for (const std::string &part : std::vector<std::string>(absl::StrSplit(dottedKey, '.'))) {
-    if (!at->is_object() || !at->contains(part))
+    if (!at->is_object())
+      return *at;
+    if (!at->contains(part))
       return nullptr;
     at = &(*at)[part];
   }

@@ -47,6 +47,9 @@ std::string nearest(const TensorIndex &index, const std::string &name) {
   return found;
 }
 
+// A config may claim more layers than anybody can list.
+constexpr size_t kMostProblems = 100000;
+
 std::string shapeText(ArrayRef<int64_t> shape) {
   return absl::StrCat("[", absl::StrJoin(shape.begin(), shape.end(), ", "), "]");
 }
@@ -155,11 +158,12 @@ WeightAttr WeightResolver::resolve(const WeightUse &use, int64_t firstLayer, int
     size_t before = problems.size();
     ArrayRef<int64_t> shape(use.shape);
     ArrayRef<int64_t> one = stacked ? shape.drop_front() : shape;
-    for (int64_t layer = layered ? firstLayer : 0; layer < (layered ? lastLayer : 1); ++layer)
-      for (int64_t expert = 0; expert < (stacked ? shape[0] : 1); ++expert)
+    const int64_t end = layered ? lastLayer : 1;
+    for (int64_t layer = layered ? firstLayer : 0; layer < end && problems.size() < kMostProblems; ++layer)
+      for (int64_t expert = 0; expert < (stacked ? shape[0] : 1) && problems.size() < kMostProblems; ++expert)
         check(absl::StrReplaceAll(use.name, {{"{layer}", absl::StrCat(layer)}, {"{expert}", absl::StrCat(expert)}}),
               one, dtype, first, use.quantizable);
-    if (problems.size() != before)
+    if (problems.size() != before || problems.size() == kMostProblems)
       return {};
   }
   Builder b(context);
@@ -177,6 +181,7 @@ LogicalResult WeightResolver::report(Operation *op) {
   for (size_t i = 0; i < problems.size() && i < kShown; ++i)
     op->emitError(problems[i]);
   if (problems.size() > kShown)
-    op->emitError() << problems.size() - kShown << " more weights do not fit";
+    op->emitError() << problems.size() - kShown << (problems.size() < kMostProblems ? "" : " and")
+                    << " more weights do not fit";
   return failure();
 }

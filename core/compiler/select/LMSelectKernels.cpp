@@ -3,6 +3,8 @@
 #include "core/compiler/manifest/ManifestSource.h"
 #include "dialects/lm/LM.h"
 #include "mlir/IR/Builders.h"
+#include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSet.h"
 
 namespace modelc {
@@ -84,20 +86,31 @@ std::optional<WhereValue> valueOf(RowOpInterface op, std::string_view nameView) 
   return name.size() == 1 ? letter(op, name.front(), weight) : std::nullopt;
 }
 
-// The best-ranked kernel whose condition holds; null when there is none, and what the others wanted.
-const ManifestKernel *choose(const Manifest &manifest, StringRef opName, const WhereLookup &lookup,
-                             std::string &refused) {
+// The op's best-ranked kernel, among those whose condition holds or among all.
+const ManifestKernel *choose(const Manifest &manifest, StringRef opName,
+                             llvm::function_ref<bool(const ManifestKernel &)> holds) {
   const ManifestKernel *best = nullptr;
-  for (const ManifestKernel &kernel : manifest.kernels) {
-    if (opName != kernel.op)
-      continue;
-    absl::StatusOr<bool> holds = EvaluateWhere(kernel.where, lookup);
-    if (!holds.ok() || !*holds)
-      refused += " kernel '" + kernel.name + "' wants " + kernel.where + ";";
-    else if (!best || kernel.rank > best->rank)
+  for (const ManifestKernel &kernel : manifest.kernels)
+    if (opName == kernel.op && holds(kernel) && (!best || kernel.rank > best->rank))
       best = &kernel;
-  }
   return best;
+}
+
+// "W.dtype = bf16, K = 64": what the names in a condition stand for; a name without a value is left out.
+std::string namedValues(StringRef where, const WhereLookup &lookup) {
+  std::string text;
+  llvm::StringSet<> seen;
+  while (!where.empty()) {
+    StringRef word = where.take_while([](char c) { return llvm::isAlnum(c) || c == '_' || c == '.'; });
+    where = where.drop_front(std::max<size_t>(1, word.size()));
+    if (word.empty() || !seen.insert(word).second)
+      continue;
+    if (std::optional<WhereValue> value = lookup({word.data(), word.size()}))
+      text += (text.empty() ? "" : ", ") + word.str() + " = " +
+              (std::holds_alternative<int64_t>(*value) ? std::to_string(std::get<int64_t>(*value))
+                                                       : std::get<std::string>(*value));
+  }
+  return text;
 }
 
 class LMSelectKernels : public modelc::impl::LMSelectKernelsBase<LMSelectKernels> {
@@ -108,35 +121,71 @@ public:
   LogicalResult initialize(MLIRContext *context) override { return source.load(manifestFile, context); }
 
   void runOnOperation() override {
-    llvm::StringSet<> reported;
+    Gaps gaps;
     bool complete = true;
-    getOperation().walk([&](RowOpInterface op) { complete &= succeeded(select(op, reported)); });
+    getOperation().walk([&](RowOpInterface op) { complete &= succeeded(select(op, gaps)); });
     // Copies appear only in lm-to-kernel.
-    std::string refused;
-    auto nothing = [](std::string_view) { return std::nullopt; };
-    if (const ManifestKernel *copy = choose(*source, "copy", nothing, refused))
+    auto unconditional = [](const ManifestKernel &kernel) { return kernel.where.empty(); };
+    if (const ManifestKernel *copy = choose(*source, "copy", unconditional))
       for (ModelOp model : getOperation().getOps<ModelOp>())
         model->setAttr("copy_kernel", StringAttr::get(&getContext(), copy->name));
+    if (!gaps.empty())
+      report(gaps);
     if (!complete)
       signalPassFailure();
   }
 
 private:
-  LogicalResult select(RowOpInterface op, llvm::StringSet<> &reported) {
+  // Ops without a kernel: the first of each name, and what the kernel that comes nearest wants of it, or nothing.
+  struct Gap {
+    Operation *op;
+    std::string nearest;
+  };
+  using Gaps = llvm::MapVector<StringRef, Gap>;
+
+  LogicalResult select(RowOpInterface op, Gaps &gaps) {
     if (!isPrimitive(op))
       return op->emitOpError("is a composite; run lm-absorb-mla and lm-plan first");
     StringRef name = op->getName().stripDialect();
-    std::string refused;
-    auto lookup = [&](std::string_view word) { return valueOf(op, word); };
-    if (const ManifestKernel *kernel = choose(*source, name, lookup, refused)) {
+    WhereLookup lookup = [&](std::string_view word) { return valueOf(op, word); };
+    auto holds = [&](const ManifestKernel &kernel) {
+      absl::StatusOr<bool> value = EvaluateWhere(kernel.where, lookup);
+      return value.ok() && *value;
+    };
+    if (const ManifestKernel *kernel = choose(*source, name, holds)) {
       op->setAttr("kernel", StringAttr::get(op->getContext(), kernel->name));
       return success();
     }
-    if (reported.insert((name + refused).str()).second)
-      op->emitOpError("has no kernel on backend '")
-          << backend << "';" << (refused.empty() ? " its manifest lists none for this op;" : refused)
-          << " write one for op '" << name << "' (plugins/abi/ops.md)";
+    Gap gap{op, ""};
+    if (const ManifestKernel *kernel = choose(*source, name, [](const ManifestKernel &) { return true; })) {
+      std::string here = namedValues(kernel->where, lookup);
+      gap.nearest = "its kernel '" + kernel->name + "' for '" + kernel->op + "' wants " + kernel->where +
+                    (here.empty() ? "" : ", here " + here);
+    }
+    gaps.insert({name, std::move(gap)});
     return failure();
+  }
+
+  void report(const Gaps &gaps) {
+    constexpr size_t kShown = 6, kShownNearest = 3;
+    SmallVector<std::string> absent, nearest;
+    for (const auto &[name, gap] : gaps)
+      if (gap.nearest.empty())
+        absent.push_back("'" + name.str() + "'");
+      else
+        nearest.push_back(gap.nearest);
+    auto cut = [](SmallVector<std::string> &list, size_t shown) {
+      if (list.size() > shown) {
+        list[shown] = std::to_string(list.size() - shown) + " more";
+        list.resize(shown + 1);
+      }
+    };
+    cut(absent, kShown);
+    cut(nearest, kShownNearest);
+    if (!absent.empty())
+      nearest.insert(nearest.begin(), "it has no kernel for " + llvm::join(absent, ", "));
+    gaps.front().second.op->emitError("backend '") << backend << "' cannot run this model: " << llvm::join(nearest, "; ")
+                                                   << "; write them (plugins/abi/ops.md), or choose another --backend";
   }
 
   ManifestSource source;

@@ -95,6 +95,22 @@ lm.model @layers_c4 {
 
 // -----
 
+lm.model @layers_c5 {
+  lm.entry @step {
+    %x = lm.input "ids"
+    %y = lm.layers (%h = %x) from 0 to 3 at "outer" {
+      // expected-error @below {{(C5) stands inside another lm.layers; a stack of layers cannot hold a stack}}
+      %z = lm.layers (%g = %h) from 0 to 2 at "inner" {
+        lm.yield %g
+      }
+      lm.yield %z
+    }
+    lm.return ["logits"] %y
+  }
+}
+
+// -----
+
 lm.model @return_c1 {
   lm.entry @step {
     %x = lm.input "ids"

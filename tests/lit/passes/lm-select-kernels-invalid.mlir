@@ -3,9 +3,8 @@
 lm.model @none attributes {parameters = {}} {
   lm.entry @step {
     %x = lm.input "hidden" width 8 as tensor<?x8xf32>
-    // expected-error @below {{has no kernel on backend 'cpu'; kernel 'norm16' wants K >= 0 or D == 16; write one for op 'rms_norm' (plugins/abi/ops.md)}}
+    // expected-error @below {{backend 'cpu' cannot run this model: it has no kernel for 'add'; its kernel 'norm16' for 'rms_norm' wants K >= 0 or D == 16, here D = 8; write them (plugins/abi/ops.md), or choose another --backend}}
     %y = lm.rms_norm %x <"n", "", tensor<8xf32>> eps 1.0e-6 as (tensor<?x8xf32>) -> tensor<?x8xf32>
-    // expected-error @below {{has no kernel on backend 'cpu'; its manifest lists none for this op; write one for op 'add' (plugins/abi/ops.md)}}
     %z = lm.add %y, %y as (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
     lm.return ["hidden"] %z : tensor<?x8xf32>
   }

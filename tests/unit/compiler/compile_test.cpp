@@ -328,8 +328,9 @@ TEST(CompileErrors, OptionsOutOfRange) {
   EXPECT_THAT(compile([](auto& o) { o.kv_dtype = "f4"; }), HasSubstr("kv-dtype 'f4'"));
   EXPECT_THAT(compile([](auto& o) { o.manifest = ""; }), HasSubstr("no manifest given"));
   EXPECT_THAT(compile([](auto& o) { o.manifest = "{"; }), HasSubstr("manifest: not a JSON object"));
-  EXPECT_THAT(compile([](auto& o) { o.manifest = R"({"schema": 1, "kernels": []})"; }),
-              AllOf(HasSubstr("'lm.embed' op has no kernel on backend 'cpu'"), HasSubstr("'lm.moe.route' op has no kernel")));
+  const std::string without_kernels = compile([](auto& o) { o.manifest = R"({"schema": 1, "kernels": []})"; });
+  EXPECT_THAT(without_kernels, HasSubstr("backend 'cpu' cannot run this model: it has no kernel for 'embed', "));
+  EXPECT_LT(without_kernels.size(), 300) << without_kernels;
   EXPECT_THAT(compile([](auto& o) { o.configs = {"{"}; }), HasSubstr("config 1 of 1 is not a JSON object"));
 }
 

@@ -18,8 +18,14 @@ TEST(Config, AbsentKeysAreNull) {
   auto merged = mergeConfigs({R"({"a": 1})"});
   ASSERT_TRUE(merged.ok());
   EXPECT_TRUE(lookUp(*merged, "b").is_null());
-  EXPECT_TRUE(lookUp(*merged, "a.b").is_null());
+  EXPECT_TRUE(lookUp(*mergeConfigs({R"({"a": null})"}), "a.b").is_null());
   EXPECT_TRUE(lookUp(*mergeConfigs({}), "a").is_null());
+}
+
+TEST(Config, AValueInPlaceOfAnObjectIsWhatIsFound) {
+  auto merged = mergeConfigs({R"({"a": 1})"});
+  ASSERT_TRUE(merged.ok());
+  EXPECT_EQ(lookUp(*merged, "a.b"), 1);
 }
 
 TEST(Config, NamesTheTextThatIsNoObject) {
