@@ -1,11 +1,10 @@
 #include "core/serving/defaults.h"
 
-#include <fstream>
 #include <limits>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "core/serving/fields.h"
+#include "core/support/file.h"
 #include "core/support/status.h"
 #include "core/support/strings.h"
 
@@ -16,12 +15,8 @@ namespace fs = std::filesystem;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 absl::StatusOr<Json> ReadJsonFile(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (!in || fs::is_directory(path) || !(text << in.rdbuf())) {
-    return absl::NotFoundError(absl::StrCat("cannot read '", path.string(), "'; check the path"));
-  }
-  absl::StatusOr<Json> json = ParseJsonObject(text.str());
+  MODELC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  absl::StatusOr<Json> json = ParseJsonObject(text);
   if (!json.ok()) return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", json.status().message()));
   return json;
 }

@@ -1,9 +1,8 @@
 #include "core/text/tokenizer.h"
 
-#include <fstream>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "core/support/file.h"
 #include "core/support/status.h"
 #include "core/text/tokenizer_json.h"
 #include "core/text/utf8.h"
@@ -86,12 +85,8 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(std::string_view 
 }
 
 absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::filesystem::path& tokenizer_json) {
-  std::ifstream in(tokenizer_json, std::ios::binary);
-  std::ostringstream text;
-  if (!in || std::filesystem::is_directory(tokenizer_json) || !(text << in.rdbuf())) {
-    return absl::NotFoundError(absl::StrCat("cannot read '", tokenizer_json.string(), "'; check the path"));
-  }
-  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = FromJson(text.str());
+  MODELC_ASSIGN_OR_RETURN(const std::string text, ReadFile(tokenizer_json));
+  absl::StatusOr<std::unique_ptr<Tokenizer>> tokenizer = FromJson(text);
   if (!tokenizer.ok()) {
     return absl::Status(tokenizer.status().code(),
                         absl::StrCat(tokenizer_json.parent_path().string(), "/", tokenizer.status().message()));

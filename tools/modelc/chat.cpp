@@ -4,13 +4,12 @@
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
-#include <fstream>
 #include <functional>
 #include <iostream>
 #include <memory>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "core/support/file.h"
 #include "core/support/status.h"
 #include "core/support/strings.h"
 #include "core/text/json.h"
@@ -142,10 +141,8 @@ void Declare(po::options_description& options, po::positional_options_descriptio
 absl::StatusOr<Json> ReadTools(const po::variables_map& flags) {
   if (!flags.count("tools")) return Json();
   const std::string& path = flags["tools"].as<std::string>();
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (!in || !(text << in.rdbuf())) return absl::NotFoundError(absl::StrCat("--tools: cannot read '", path, "'"));
-  absl::StatusOr<Json> tools = ParseJson(text.str());
+  MODELC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  absl::StatusOr<Json> tools = ParseJson(text);
   if (!tools.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", tools.status().message()));
   return tools;
 }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kBadUse = 2;
 constexpr int kInterrupted = 130;
+constexpr unsigned kHelpWidth = 120;  // columns
 
 void PrintHelp(std::ostream& out) {
   out << "modelc compiles and serves DeepSeek-V3.2-class models.\n\n"
@@ -43,17 +44,17 @@ int Fail(std::string_view where, const absl::Status& status) {
 }
 
 int RunCommand(const Command& command, int argc, char** argv) {
-  po::options_description own("flags");
+  po::options_description own("flags", kHelpWidth);
   po::positional_options_description positional;
   command.declare(own, positional);
-  po::options_description common("common flags");
+  po::options_description common("common flags", kHelpWidth);
   common.add_options()
       ("help,h", "show this text")
       ("backend", po::value<std::string>()->default_value(""), "plugin to run on; without it: the best that finds a device, else cpu")
       ("plugin", po::value<std::vector<std::string>>()->composing(), "a plugin's path; may be repeated")
       ("threads", po::value<unsigned>()->default_value(0), "worker threads; 0: as many as there are cores")
       ("json", po::bool_switch(), "print figures as one JSON object on stdout");
-  po::options_description all(120);
+  po::options_description all(kHelpWidth);
   all.add(own).add(common);
   po::variables_map flags;
   try {

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/compiler/compiler.h"
+#include "core/serving/fields.h"
+#include "core/support/file.h"
 #include "core/support/status.h"
 
 namespace modelc {
@@ -18,13 +18,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-absl::StatusOr<std::string> ReadText(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (!in || fs::is_directory(path) || !(text << in.rdbuf())) {
-    return absl::NotFoundError(absl::StrCat("cannot read '", path.string(), "'; check the path"));
+// The text of a JSON object.
+absl::StatusOr<std::string> ReadConfig(const fs::path& path) {
+  MODELC_ASSIGN_OR_RETURN(std::string text, ReadFile(path));
+  if (absl::StatusOr<Json> json = ParseJsonObject(text); !json.ok()) {
+    return absl::InvalidArgumentError(absl::StrCat(path.string(), ": ", json.status().message()));
   }
-  return text.str();
+  return text;
 }
 
 fs::path ExecutableDir() {
@@ -99,11 +99,11 @@ absl::StatusOr<CompileOptions> CompileFlags(const po::variables_map& flags, cons
     return value;
   };
   CompileOptions options;
-  MODELC_ASSIGN_OR_RETURN(std::string config, ReadText(weights_dir / "config.json"));
+  MODELC_ASSIGN_OR_RETURN(std::string config, ReadConfig(weights_dir / "config.json"));
   options.configs.push_back(std::move(config));
   if (flags.count("config")) {
     for (const auto& path : flags["config"].as<std::vector<std::string>>()) {
-      MODELC_ASSIGN_OR_RETURN(std::string text, ReadText(path));
+      MODELC_ASSIGN_OR_RETURN(std::string text, ReadConfig(path));
       options.configs.push_back(std::move(text));
     }
   }
@@ -144,7 +144,7 @@ absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags, Weights we
   if (!flags.count("model")) {
     return absl::InvalidArgumentError("name a model file, for example models/v3.2.mlir");
   }
-  MODELC_ASSIGN_OR_RETURN(const std::string text, ReadText(Text(flags, "model")));
+  MODELC_ASSIGN_OR_RETURN(const std::string text, ReadFile(Text(flags, "model")));
   if (text.starts_with("{")) return OpenBuilt(text, flags, weights);  // JSON; no model begins so
 
   OpenedModel opened;

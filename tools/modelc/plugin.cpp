@@ -5,11 +5,11 @@
 #include <fstream>
 #include <iostream>
 #include <map>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "core/support/file.h"
 #include "core/support/status.h"
 #include "core/support/strings.h"
 #include "nlohmann/json.hpp"
@@ -233,12 +233,9 @@ absl::Status CheckName(const std::string& name) {
 absl::Status WriteTemplate(const fs::path& from, const std::string& name, const fs::path& folder) {
   std::error_code ec;
   for (fs::directory_iterator it(from, ec), end; !ec && it != end; it.increment(ec)) {
-    std::ifstream in(it->path(), std::ios::binary);
-    std::ostringstream text;
-    text << in.rdbuf();
-    if (!in) return absl::InternalError(absl::StrCat("cannot read ", it->path().string()));
+    MODELC_ASSIGN_OR_RETURN(const std::string text, ReadFile(it->path()));
     std::ofstream out(folder / it->path().filename(), std::ios::binary);
-    out << absl::StrReplaceAll(text.str(), {{kTemplateName, name}});
+    out << absl::StrReplaceAll(text, {{kTemplateName, name}});
     out.close();
     if (!out) return absl::InternalError(absl::StrCat("cannot write ", (folder / it->path().filename()).string()));
   }

@@ -119,7 +119,13 @@ absl::Status RemoteChat::Stream(Json body, const Show& show) const {
   stream.set_verify_callback(asio::ssl::host_name_verification(host));
   SSL_set_tlsext_host_name(stream.native_handle(), host.c_str());
   asio::connect(stream.next_layer(), addresses, error);
-  if (!error) stream.handshake(asio::ssl::stream_base::client, error);
+  if (error) return Unreachable(host_, port_, error);
+  stream.handshake(asio::ssl::stream_base::client, error);
+  if (const long result = SSL_get_verify_result(stream.native_handle()); error && result != X509_V_OK) {
+    return absl::UnavailableError(absl::StrCat("the certificate of ", host_, ":", port_, " is not to be trusted: ",
+                                               X509_verify_cert_error_string(result),
+                                               "; SSL_CERT_FILE names a file of certificates that are"));
+  }
   if (error) return Unreachable(host_, port_, error);
   return Exchange(stream, request, show);
 }

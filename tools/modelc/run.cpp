@@ -2,15 +2,15 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "core/serving/fields.h"
 #include "core/serving/server.h"
+#include "core/support/file.h"
 #include "core/support/status.h"
 #include "core/text/json.h"
+#include "core/text/utf8.h"
 #include "tools/modelc/assistant.h"
 #include "tools/modelc/commands.h"
 #include "tools/modelc/transcript.h"
@@ -33,12 +33,8 @@ void Declare(po::options_description& options, po::positional_options_descriptio
 }
 
 absl::StatusOr<Json> ReadRequest(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (!in || !(text << in.rdbuf())) {
-    return absl::NotFoundError(absl::StrCat("--messages: cannot read '", path, "'; check the path"));
-  }
-  absl::StatusOr<Json> json = ParseJson(text.str());
+  MODELC_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  absl::StatusOr<Json> json = ParseJson(text);
   if (!json.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", json.status().message()));
   if (json->is_array()) return Json{{"messages", *std::move(json)}};
   if (json->is_object()) return json;
@@ -50,6 +46,9 @@ absl::StatusOr<Json> OneRequest(const po::variables_map& flags) {
   const bool prompt = flags.count("prompt"), messages = flags.count("messages");
   if (prompt && messages) return absl::InvalidArgumentError("give --prompt or --messages, not both");
   Json body;
+  if (prompt && utf8::FindInvalid(flags["prompt"].as<std::string>()) != std::string::npos) {
+    return absl::InvalidArgumentError("--prompt is not UTF-8");
+  }
   if (prompt) body = {{"messages", Json::array({{{"role", "user"}, {"content", flags["prompt"].as<std::string>()}}})}};
   if (messages) {
     MODELC_ASSIGN_OR_RETURN(body, ReadRequest(flags["messages"].as<std::string>()));

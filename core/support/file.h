@@ -1,0 +1,29 @@
+// Whole files as text.
+#ifndef MODELC_CORE_SUPPORT_FILE_H_
+#define MODELC_CORE_SUPPORT_FILE_H_
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+
+namespace modelc {
+
+// NotFound names the path.
+inline absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path) {
+  std::error_code ignored;
+  std::ostringstream text;
+  if (!std::filesystem::is_directory(path, ignored)) {
+    std::ifstream in(path, std::ios::binary);
+    text << in.rdbuf();  // fails softly for an empty file
+    if (in.is_open() && !text.bad()) return std::move(text).str();
+  }
+  return absl::NotFoundError(absl::StrCat("cannot read '", path.string(), "'; check the path"));
+}
+
+}  // namespace modelc
+
+#endif  // MODELC_CORE_SUPPORT_FILE_H_
