@@ -1,5 +1,7 @@
 #include "core/serving/server.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -59,6 +61,14 @@ absl::Status Listen(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
   if (!error) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat("cannot listen on ", endpoint.address().to_string(), ":", endpoint.port(),
                                              ": ", error.message(), "; choose another with --listen"));
+}
+
+// A shell's soft limit is often about the number of connections; the hard one is what the system means.
+void RaiseFileLimit() {
+  rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);  // where it fails, connections beyond the limit wait
 }
 
 // Null without --tls-cert.
@@ -170,6 +180,7 @@ class Server {
 
 absl::StatusOr<int> Serve(Api& api, const ServerOptions& options, const std::function<void(const std::string&)>& ready) {
   MODELC_ASSIGN_OR_RETURN(std::unique_ptr<asio::ssl::context> tls, OpenTls(options));
+  RaiseFileLimit();
   Server server(api, std::move(tls));
   MODELC_ASSIGN_OR_RETURN(const std::string url, server.Open(options.listen));
   ready(url);

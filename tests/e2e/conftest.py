@@ -2,6 +2,7 @@
 import os
 import queue
 import re
+import resource
 import signal
 import subprocess
 import threading
@@ -21,11 +22,16 @@ def modelc(*args, **kwargs):
 
 
 class Server:
-    """`modelc run` on a port of its own."""
+    """`modelc run` on a port of its own. `limits`: (resource, soft limit) pairs it starts with."""
 
-    def __init__(self, *flags):
-        command = [BINARY, "run", MODEL, "--listen", "127.0.0.1:0", *map(str, flags)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, *flags, listen="127.0.0.1:0", limits=()):
+        def lower():
+            for name, soft in limits:
+                resource.setrlimit(name, (soft, resource.getrlimit(name)[1]))
+
+        command = [BINARY, "run", MODEL, "--listen", listen, *map(str, flags)]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        preexec_fn=lower)
         lines = queue.Queue()
         threading.Thread(target=lambda: lines.put(self.process.stdout.readline()), daemon=True).start()
         try:
@@ -55,8 +61,8 @@ class Server:
 def serve():
     servers = []
 
-    def start(*flags):
-        servers.append(Server(*flags))
+    def start(*flags, **kwargs):
+        servers.append(Server(*flags, **kwargs))
         return servers[-1]
 
     yield start

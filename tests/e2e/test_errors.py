@@ -1,5 +1,9 @@
 """What is refused, and how: OpenAI's error objects for everything, and a server that stays sound."""
 import json
+import os
+import random
+import resource
+import shutil
 import signal
 import socket
 import threading
@@ -116,11 +120,16 @@ def test_a_slow_header_is_bounded(server):
     assert time.monotonic() - start < 25
 
 
-def running(server):
-    for line in httpx.get(server.url + "/metrics").text.splitlines():
-        if line.startswith("modelc_engine_running_requests "):
+def figure(client, name):
+    for line in client.get("/metrics").text.splitlines():
+        if line.startswith(name + " "):
             return float(line.split()[1])
     raise AssertionError("no such metric")
+
+
+def running(server):
+    with httpx.Client(base_url=server.url) as client:
+        return figure(client, "modelc_engine_running_requests")
 
 
 def wait_until(condition, seconds=20):
@@ -168,6 +177,52 @@ def test_idle_connections_do_not_keep_others_out(server):
             s.close()
 
 
+def test_more_connections_than_allowed(serve):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    server = serve(limits=[(resource.RLIMIT_NOFILE, 256)])  # the soft limit a shell may give it: it raises its own
+    first = httpx.Client(base_url=server.url)
+    first.get("/health")
+    sockets = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(999)]
+    try:
+        wait_until(lambda: figure(first, "modelc_connections") == 1000)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one_more:
+            assert one_more.recv(1) == b"", "closed without a word"
+        body = {"messages": HELLO, "max_tokens": 1}
+        assert first.post("/v1/chat/completions", json=body, timeout=60).status_code == 200, "who is in is served"
+    finally:
+        for s in sockets:
+            s.close()
+    wait_until(lambda: figure(first, "modelc_connections") == 1)
+    assert post(server, json={"messages": HELLO, "max_tokens": 1}).status_code == 200
+
+
+def test_clients_that_come_and_go_leave_nothing_behind(serve):
+    server = serve()
+    random_ = random.Random(7)
+
+    def one(seed):
+        dice = random.Random(seed)
+        body = {"messages": [{"role": "user", "content": f"What is {seed} + 586?"}], "stream": dice.random() < 0.8,
+                "n": dice.choice([1, 1, 2]), "max_tokens": dice.choice([1, 40, 4000])}
+        try:
+            with httpx.stream("POST", server.url + "/v1/chat/completions", json=body, timeout=dice.choice([0.05, 0.5, 30])) as r:
+                for _ in zip(r.iter_raw(), range(dice.randrange(30))):
+                    pass
+        except httpx.TransportError:
+            pass
+
+    client = httpx.Client(base_url=server.url)
+    for _ in range(3):
+        with ThreadPoolExecutor(64) as pool:
+            list(pool.map(one, [random_.randrange(900) for _ in range(64)]))
+        for name in ("running_requests", "waiting_requests", "pages_used"):
+            wait_until(lambda: figure(client, "modelc_engine_" + name) == 0)
+        wait_until(lambda: figure(client, "modelc_connections") == 1)
+    assert post(server, json={"messages": COUNT}).json()["choices"][0]["message"]["content"] == "347 + 586 = 933."
+    status, output = server.stop()
+    assert (status, output) == (0, "")
+
+
 def test_shutdown_lets_answers_end(serve):
     server = serve()
     replies = []
@@ -182,3 +237,16 @@ def test_shutdown_lets_answers_end(serve):
 
 def test_an_interrupt_is_told_apart(serve):
     assert serve().stop(signal.SIGINT)[0] == 130
+
+
+def test_weights_cut_short_under_a_server(serve, tmp_path):
+    weights = shutil.copytree("models/nano/checkpoint", tmp_path / "nano")
+    server = serve("--weights", weights)
+    shard = weights / "model-00002-of-00002.safetensors"
+    os.truncate(shard, 100000)
+    with pytest.raises(httpx.TransportError):
+        post(server, json={"messages": COUNT})
+    status, output = server.stop()
+    assert status == 2
+    assert output == f"modelc: '{shard}' cannot be read any more: it was cut short while in use, or its disk failed; " \
+                     "restore it and start again\n"

@@ -1,5 +1,7 @@
 """Keys, limits, TLS, metrics, and what never leaves the server."""
+import os
 import re
+import socket
 import ssl
 import subprocess
 import time
@@ -49,10 +51,16 @@ def test_rate_limits_are_per_key(serve, keys):
     server.client(api_key="key-of-bob").chat.completions.create(model="nano", messages=HELLO, max_tokens=1)
 
 
-def test_tls(serve, tmp_path):
+@pytest.fixture
+def certificate(tmp_path):
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
                     "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+def test_tls(serve, certificate, tmp_path):
+    cert, key = certificate
     server = serve("--tls-cert", cert, "--tls-key", key)
     assert server.url.startswith("https://")
     context = ssl.create_default_context(cafile=str(cert))
@@ -64,6 +72,34 @@ def test_tls(serve, tmp_path):
         httpx.get(f"http://127.0.0.1:{server.port}/health", timeout=20)
     wrong = modelc("run", MODEL, "--listen", "127.0.0.1:0", "--tls-cert", key, "--tls-key", key)
     assert wrong.returncode == 2 and "--tls-cert" in wrong.stderr
+
+
+def test_chat_over_tls(serve, certificate):
+    cert, key = certificate
+    server = serve("--tls-cert", cert, "--tls-key", key)
+    asked = "/thinking off\nWho are you?\n"
+    trusting = modelc("chat", server.url, input=asked, env={**os.environ, "SSL_CERT_FILE": str(cert)})
+    assert trusting.returncode == 0 and "nano" in trusting.stdout, trusting.stderr
+    wary = modelc("chat", server.url, input=asked)
+    assert wary.returncode == 2 and wary.stdout == ""
+    assert "certificate" in wary.stderr and "SSL_CERT_FILE" in wary.stderr and wary.stderr.count("\n") == 1
+    for address in (f"https://localhost:{server.port}", f"http://127.0.0.1:{server.port}"):  # not in the certificate; not plain
+        result = modelc("chat", address, input=asked, env={**os.environ, "SSL_CERT_FILE": str(cert)})
+        assert result.returncode == 2 and result.stdout == "" and result.stderr.count("\n") == 1, result.stderr
+
+
+def test_ipv6(serve):
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:  # no IPv6 here: then the server says so
+            result = modelc("run", MODEL, "--listen", "[::1]:0")
+            assert result.returncode == 2 and "cannot listen on ::1" in result.stderr
+            return
+    server = serve(listen="[::1]:0")
+    assert server.url.startswith("http://[::1]:")
+    assert "nano" in server.client().chat.completions.create(model="nano", messages=HELLO).choices[0].message.content
+    assert "nano" in modelc("chat", server.url, input="/thinking off\nWho are you?\n").stdout
 
 
 def figures(server):
