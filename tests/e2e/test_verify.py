@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from conftest import modelc
+from conftest import BINARY, modelc
 
 GOLDENS = Path("tests/golden")
 MODEL = "models/v3.2.mlir"
@@ -103,6 +103,34 @@ def test_truncated_checkpoint(tmp_path):
     result = verify(golden)
     assert result.returncode == 2
     assert "truncated" in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def against(name, *flags):
+    plugin = BINARY.parents[1] / f"tests/plugins/{name}/libmodelc_test_{name}.so"
+    return modelc("verify", MODEL, "--backend", "cpu", "--against", name, "--plugin", plugin, *flags)
+
+
+@pytest.mark.parametrize("numerics", ["reference", "deepseek", "fast"])
+def test_against_another_backend(numerics):
+    result = against("portable_cpu", "--numerics", numerics, "--json")
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = json.loads(result.stdout)
+    assert report["passed"] and report["backend"] == "cpu" and report["against"] == "backend portable_cpu"
+    assert report["tokens"] == 200
+    compared = {v["name"] for v in report["values"] if v["rows"] > 0}
+    assert {"logits", "mtp_logits", "hidden", "topk", "experts"} <= compared
+
+
+def test_against_a_backend_that_is_wrong():
+    result = against("wrong_cpu")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "failed; first outside: " in result.stdout and "rms_norm" in result.stdout
+
+
+def test_against_itself():
+    result = modelc("verify", MODEL, "--backend", "cpu", "--against", "cpu")
+    assert result.returncode == 2
+    assert "--against cpu is the backend under test" in result.stderr
 
 
 @pytest.mark.parametrize(
