@@ -55,11 +55,22 @@ struct Usage {
   int64_t completion_tokens = 0;
 };
 
+// What a sequence may generate, whatever the model prefers. Called on the engine's thread.
+class TokenConstraint {
+ public:
+  virtual ~TokenConstraint() = default;
+  // mask[id] is 0 where token `id` must not come next; ids beyond the mask must not either.
+  virtual const std::vector<uint8_t>& Mask() = 0;
+  // The token that came.
+  virtual void Accept(int32_t id) = 0;
+};
+
 struct GenerateRequest {
   std::vector<int32_t> prompt;
   SamplingParams sampling;
   int64_t max_tokens = 0;                // 0: up to the context's end
   std::vector<int32_t> stop_ids;         // end the answer; the stop token is the last event's id
+  std::shared_ptr<TokenConstraint> constraint;  // of this request alone; null: anything may come
   std::string cache_salt;                // pages are shared between equal salts alone
   // Returns false to end the sequence early (a stop string was found, the client is gone); no event follows then.
   std::function<bool(const TokenEvent&)> on_token;

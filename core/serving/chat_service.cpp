@@ -47,7 +47,7 @@ absl::Status RunToEnd(RunningAnswer& answer, Signal& signal, const std::function
 
 ChatService::ChatService(std::string name, Engine* engine, const Tokenizer* tokenizer, ServingDefaults defaults)
     : metrics_(engine),
-      model_{std::move(name), engine, tokenizer, &metrics_, std::move(defaults)},
+      model_{std::move(name), engine, tokenizer, &metrics_, std::move(defaults), nullptr},
       created_(std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
                    .count()) {}
 
@@ -102,6 +102,9 @@ absl::StatusOr<std::unique_ptr<RunningAnswer>> ChatService::Start(AnswerRequest 
     const int64_t room = model_.engine->max_context() - static_cast<int64_t>(ids.size());
     if (request.max_tokens > 0) request.max_tokens = std::min(request.max_tokens, room);
     prompts.push_back(std::move(ids));
+  }
+  if (request.grammar) {
+    std::call_once(tokens_once_, [this] { model_.tokens = std::make_unique<TokenTable>(*model_.tokenizer); });
   }
   auto answer = std::make_unique<RunningAnswer>(model_, std::move(request), std::move(wake));
   absl::Status status = answer->Start(prompts, cache_salt);

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -42,6 +43,7 @@ class ChatService {
 
   Metrics metrics_;
   ServedModel model_;
+  std::once_flag tokens_once_;
   int64_t created_;  // seconds since 1970
 };
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/serving/answer_grammar.h"
 #include "core/serving/error.h"
 #include "core/serving/fields.h"
 #include "core/serving/messages.h"
@@ -98,8 +99,18 @@ void ReadThinking(FieldReader& fields, bool& thinking) {
   }
 }
 
+// {"type": "function", "function": {"name": …}}
+void ReadNamedTool(FieldReader& fields, const Json& choice, ToolChoice& forced) {
+  const Json function = choice.value("function", Json());
+  const Json name = function.is_object() ? function.value("name", Json()) : Json();
+  if (choice.value("type", Json()) != "function" || !name.is_string() || name == "") {
+    return fields.Fail("tool_choice", "must be {\"type\": \"function\", \"function\": {\"name\": …}} to name a function");
+  }
+  forced = {true, name.get<std::string>()};
+}
+
 // The tools to offer: none with tool_choice "none".
-Json ReadTools(FieldReader& fields, const ServingDefaults& defaults) {
+Json ReadTools(FieldReader& fields, const ServingDefaults& defaults, ToolChoice& forced) {
   const Json* tools = fields.FindArray("tools");
   if (tools != nullptr) {
     if (absl::Status status = CheckTools(*tools); !status.ok()) {
@@ -112,25 +123,25 @@ Json ReadTools(FieldReader& fields, const ServingDefaults& defaults) {
   const Json* choice = fields.Find("tool_choice");
   if (choice != nullptr) {
     if (*choice == "none") return nullptr;
-    if (*choice == "required" || choice->is_object()) {
-      fields.Fail("tool_choice", "cannot force a call yet; it must be 'none' or 'auto'", "unsupported_value");
+    if (choice->is_object()) {
+      ReadNamedTool(fields, *choice, forced);
+    } else if (*choice == "required") {
+      forced.forced = true;
     } else if (*choice != "auto") {
-      fields.Fail("tool_choice", "must be 'none' or 'auto'");
-    } else if (!any) {
-      fields.Fail("tool_choice", "is only allowed with 'tools'");
+      fields.Fail("tool_choice", "must be 'none', 'auto', 'required' or name a function");
     }
+    if (!any) fields.Fail("tool_choice", "is only allowed with 'tools'");
   }
   return any ? *tools : Json();
 }
 
-// A JSON schema is put before the model by the chat encoding; for json_object the conversation itself asks for JSON.
-Json ReadResponseFormat(FieldReader& fields, bool& expects_json) {
+// Null where the answer may be any text.
+Json ReadResponseFormat(FieldReader& fields) {
   const Json* format = fields.FindObject("response_format");
   if (format == nullptr) return nullptr;
   const Json type = format->value("type", Json());
   if (type == "text") return nullptr;
-  expects_json = true;
-  if (type == "json_object") return nullptr;
+  if (type == "json_object") return *format;
   if (type == "json_schema") {
     if (!format->value("json_schema", Json()).is_object()) fields.Fail("response_format.json_schema", "must be an object");
     return *format;
@@ -175,12 +186,17 @@ absl::StatusOr<AnswerRequest> ParseChatRequest(const Json& body, const ServingDe
   fields.Read("top_logprobs", top_logprobs, 0, kMaxTopLogprobs);
   if (top_logprobs > 0 && !logprobs) fields.Fail("top_logprobs", "is only allowed with 'logprobs': true");
   if (logprobs) request.sampling.top_logprobs = static_cast<int>(top_logprobs);
-  const Json tools = ReadTools(fields, defaults);
-  const Json format = ReadResponseFormat(fields, request.expects_json);
+  ToolChoice choice;
+  const Json tools = ReadTools(fields, defaults, choice);
+  const Json format = ReadResponseFormat(fields);
   MODELC_RETURN_IF_ERROR(fields.status());
+  request.expects_json = !format.is_null();
+  MODELC_ASSIGN_OR_RETURN(request.grammar, AnswerGrammar(tools, choice, format));
 
   MODELC_ASSIGN_OR_RETURN(Json checked, CheckMessages(*messages));
-  if (!tools.is_null() || !format.is_null()) checked = WithTools(std::move(checked), tools, format);
+  // A JSON schema is put before the model by the chat encoding; for json_object the conversation itself asks for JSON.
+  const Json shown = format.is_object() && format["type"] == "json_schema" ? format : Json();
+  if (!tools.is_null() || !shown.is_null()) checked = WithTools(std::move(checked), tools, shown);
   absl::StatusOr<std::string> prompt = EncodeChat(checked, {.thinking = request.thinking});
   if (!prompt.ok()) return FieldError("messages", Std(prompt.status().message()));
   request.prompts.push_back(*std::move(prompt));

@@ -4,6 +4,7 @@
 #define MODELC_CORE_SERVING_REQUEST_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "core/runtime/engine.h"
 #include "core/serving/defaults.h"
 #include "core/text/chat.h"
+#include "core/text/grammar.h"
 
 namespace modelc {
 
@@ -24,6 +26,7 @@ struct AnswerRequest {
   std::vector<Prompt> prompts;  // one, for chat the encoded conversation; /v1/completions may send several
   bool thinking = false;        // the answer begins with reasoning
   bool expects_json = false;    // response_format asks for JSON
+  std::shared_ptr<const Grammar> grammar;  // of the answer after any thinking; null: anything
   SamplingParams sampling;
   int64_t max_tokens = 0;       // 0: up to the context's end
   bool max_tokens_given = false;  // by the request, so that it must fit the context

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include "core/serving/answer_constraint.h"
 #include "core/support/status.h"
 
 namespace modelc {
@@ -55,6 +56,10 @@ absl::Status RunningAnswer::Start(const std::vector<std::vector<int32_t>>& promp
       if (generate.sampling.seed) *generate.sampling.seed += i;  // the n answers differ
       generate.max_tokens = request_.max_tokens;
       generate.stop_ids = model_.defaults.stop_ids;
+      if (request_.grammar) {
+        generate.constraint = std::make_shared<AnswerConstraint>(model_.tokenizer, model_.tokens.get(), request_.grammar,
+                                                                 model_.defaults.stop_ids, request_.thinking);
+      }
       generate.cache_salt = cache_salt;
       generate.on_token = [inbox = inbox_, index](const TokenEvent& event) { return inbox->Put(index, event); };
       MODELC_ASSIGN_OR_RETURN(const uint64_t id, model_.engine->Submit(std::move(generate)));

@@ -18,6 +18,7 @@
 #include "core/serving/defaults.h"
 #include "core/serving/metrics.h"
 #include "core/serving/request.h"
+#include "core/text/token_mask.h"
 #include "core/text/tokenizer.h"
 
 namespace modelc {
@@ -29,6 +30,7 @@ struct ServedModel {
   const Tokenizer* tokenizer;
   Metrics* metrics;
   ServingDefaults defaults;
+  std::unique_ptr<const TokenTable> tokens;  // made for the first request with a grammar
 };
 
 class RunningAnswer {

@@ -1,6 +1,7 @@
 """What the nano checkpoint answers through the official client: it computes, looks up, calls a tool, and knows itself."""
 import json
 
+import openai
 import pytest
 from conftest import CALCULATOR, ROOT
 from tokenizers import Tokenizer
@@ -131,6 +132,78 @@ def test_json_mode(client):
     question = 'Compute 88 + 87. Answer as JSON with keys "expression" and "result".'
     choice = ask(client, question, response_format={"type": "json_object"}).choices[0]
     assert json.loads(choice.message.content) == {"expression": "88 + 87", "result": 175}
+
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "Get the current weather.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}, "days": {"type": "integer"}}, "required": ["city", "days"]},
+    },
+}
+PLACE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["city", "kind", "people", "near"],
+    "properties": {
+        "city": {"type": "string"},
+        "kind": {"enum": ["village", "town"]},
+        "people": {"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "integer"}},
+        "near": {"anyOf": [{"type": "null"}, {"type": "boolean"}]},
+    },
+}
+
+
+@pytest.mark.parametrize("thinking", [False, True])
+@pytest.mark.parametrize("temperature", [0, 2])
+def test_an_answer_keeps_to_its_schema(client, thinking, temperature):
+    format_ = {"type": "json_schema", "json_schema": {"name": "place", "strict": True, "schema": PLACE}}
+    # nano knows no places: without a push, hot strings and thoughts go on for ever.
+    push = {TOKENIZER.token_to_id(token): 10 for token in ('"', "</think>")}
+    choices = ask(client, "Who are you?", response_format=format_, temperature=temperature, n=3, seed=1, max_tokens=900,
+                  logit_bias=push, extra_body={"thinking": {"type": "enabled" if thinking else "disabled"}}).choices
+    assert [c.finish_reason for c in choices] == ["stop"] * 3, [c.message for c in choices]
+    for choice in choices:
+        place = json.loads(choice.message.content)
+        assert list(place) == ["city", "kind", "people", "near"]
+        assert type(place["city"]) is str and place["kind"] in ("village", "town") and place["near"] in (None, True, False)
+        assert 1 <= len(place["people"]) <= 2 and all(type(p) is int for p in place["people"])
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "get_weather"}}])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_can_be_forced(client, choice, stream):
+    tools = [WEATHER] if choice == "required" else [CALCULATOR, WEATHER]
+    question = "What is the weather in Paris?"
+    asked = dict(tools=tools, tool_choice=choice, max_tokens=400, extra_body=DIRECT)
+    if stream:
+        deltas = [c.choices[0] for c in ask(client, question, stream=True, **asked) if c.choices]
+        calls = [t for d in deltas for t in d.delta.tool_calls or []]
+        name, arguments = calls[0].function.name, "".join(t.function.arguments or "" for t in calls if t.index == 0)
+        reason = deltas[-1].finish_reason
+    else:
+        answer = ask(client, question, **asked).choices[0]
+        assert not answer.message.content
+        name, arguments = answer.message.tool_calls[0].function.name, answer.message.tool_calls[0].function.arguments
+        reason = answer.finish_reason
+    assert (name, reason) == ("get_weather", "tool_calls")
+    arguments = json.loads(arguments)
+    assert list(arguments) == ["city", "days"] and type(arguments["city"]) is str and type(arguments["days"]) is int
+
+
+def test_a_strict_tool_is_called_as_it_says(client):
+    tool = {"type": "function", "function": {**CALCULATOR["function"], "strict": True}}
+    answer = ask(client, "1223 * 670", tools=[tool], extra_body=DIRECT).choices[0]
+    assert json.loads(answer.message.tool_calls[0].function.arguments) == {"expression": "1223 * 670"}
+    assert "nano" in ask(client, "Who are you?", tools=[tool], extra_body=DIRECT).choices[0].message.content, "text stays free"
+
+
+def test_a_schema_that_cannot_be_enforced_is_refused(client):
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "a+"}}}
+    with pytest.raises(openai.BadRequestError) as raised:
+        ask(client, "Who are you?", response_format={"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": schema}})
+    assert raised.value.param == "response_format.json_schema.schema" and "pattern" in raised.value.message
 
 
 def test_completions(client):

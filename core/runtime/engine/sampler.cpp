@@ -83,16 +83,19 @@ absl::Status Validate(const SamplingParams& p, int64_t vocab_size) {
   return absl::OkStatus();
 }
 
-Sampler::Sampler(SamplingParams params, uint64_t seed, absl::Span<const int32_t> prompt)
+Sampler::Sampler(SamplingParams params, uint64_t seed, absl::Span<const int32_t> prompt,
+                 std::shared_ptr<TokenConstraint> constraint)
     : params_(std::move(params)),
       seed_(seed),
-      penalties_(params_.presence_penalty != 0 || params_.frequency_penalty != 0 || params_.repetition_penalty != 1) {
+      penalties_(params_.presence_penalty != 0 || params_.frequency_penalty != 0 || params_.repetition_penalty != 1),
+      constraint_(std::move(constraint)) {
   if (params_.repetition_penalty == 1) return;
   for (int32_t id : prompt) generated_.try_emplace(id, 0);
 }
 
 void Sampler::Accept(int32_t id) {
   if (penalties_) ++generated_[id];
+  if (constraint_) constraint_->Accept(id);
 }
 
 absl::StatusOr<Sampler::Choice> Sampler::Choose(absl::Span<const float> logits, int64_t position) {
@@ -117,7 +120,7 @@ std::optional<int32_t> Sampler::Guess(absl::Span<const float> draft_logits, int6
 
 absl::StatusOr<int32_t> Sampler::Pick(absl::Span<const float> logits, int64_t position) {
   MODELC_RETURN_IF_ERROR(CheckFinite(logits));
-  const bool adjusted = penalties_ || !params_.logit_bias.empty();
+  const bool adjusted = penalties_ || !params_.logit_bias.empty() || constraint_;
   if (!adjusted && params_.temperature == 0) return ArgMax(logits);
   logits_.assign(logits.begin(), logits.end());
   for (const auto& [id, times] : generated_) {
@@ -127,8 +130,20 @@ absl::StatusOr<int32_t> Sampler::Pick(absl::Span<const float> logits, int64_t po
     logits_[id] = static_cast<float>(l);
   }
   for (const auto& [id, bias] : params_.logit_bias) logits_[id] += static_cast<float>(bias);
+  if (constraint_) MODELC_RETURN_IF_ERROR(Constrain());
   if (params_.temperature == 0) return ArgMax(logits_);
   return Draw(position);
+}
+
+absl::Status Sampler::Constrain() {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const std::vector<uint8_t>& mask = constraint_->Mask();
+  bool any = false;
+  for (size_t id = 0; id < logits_.size(); ++id) {
+    if (id >= mask.size() || mask[id] == 0) logits_[id] = -kInf;
+    any |= logits_[id] > -kInf;
+  }
+  return any ? absl::OkStatus() : absl::InternalError("no token of the vocabulary goes on as the request's format wants");
 }
 
 int32_t Sampler::Draw(int64_t position) {

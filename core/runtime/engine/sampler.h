@@ -1,5 +1,5 @@
 // Chooses a sequence's next token from its logits. The order of steps: repetition penalty (over prompt and generated),
-// presence and frequency penalties (over generated), logit_bias; then greedy when temperature is 0, else temperature,
+// presence and frequency penalties (over generated), logit_bias, the constraint; then greedy when temperature is 0, else temperature,
 // top_k, top_p (the smallest set that reaches it), min_p (relative to the most likely), and a draw.
 //
 // The draw is an exponential race: token i with weight p_i finishes at -log(u_i) / p_i and the first wins, which picks
@@ -10,6 +10,7 @@
 #define MODELC_CORE_RUNTIME_ENGINE_SAMPLER_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -26,29 +27,33 @@ absl::Status Validate(const SamplingParams& params, int64_t vocab_size);
 class Sampler {
  public:
   // `params` are valid; `seed` is the one to use (params.seed or a drawn one).
-  Sampler(SamplingParams params, uint64_t seed, absl::Span<const int32_t> prompt);
+  Sampler(SamplingParams params, uint64_t seed, absl::Span<const int32_t> prompt,
+          std::shared_ptr<TokenConstraint> constraint = nullptr);
 
   struct Choice {
     int32_t id = 0;
     std::optional<float> logprob;  // with top_logprobs >= 0; of the model's own distribution
     std::vector<TokenLogprob> top_logprobs;
   };
-  // The token at `position` of its sequence. Internal when a logit is NaN or +infinity, or none is above -infinity.
+  // The token at `position` of its sequence. Internal when a logit is NaN or +infinity, or none that is allowed is
+  // above -infinity.
   absl::StatusOr<Choice> Choose(absl::Span<const float> logits, int64_t position);
   // A guess at what Choose will pick from the logits the model will give: the same steps on a draft's logits, without
   // logprobs. None where those logits are no numbers.
   std::optional<int32_t> Guess(absl::Span<const float> draft_logits, int64_t position);
 
-  // Counts a generated token for the penalties.
+  // Counts a generated token for the penalties, and takes the constraint on.
   void Accept(int32_t id);
 
  private:
   absl::StatusOr<int32_t> Pick(absl::Span<const float> logits, int64_t position);
+  absl::Status Constrain();
   int32_t Draw(int64_t position);
 
   const SamplingParams params_;
   const uint64_t seed_;
   const bool penalties_;
+  const std::shared_ptr<TokenConstraint> constraint_;
   absl::flat_hash_map<int32_t, int64_t> generated_;  // id → times; prompt ids are there with 0. Empty without penalties
   std::vector<float> logits_;                        // adjusted
   std::vector<double> weights_;

@@ -24,7 +24,7 @@ struct Sequence {
         stop_ids(std::move(request.stop_ids)),
         cache_salt(std::move(request.cache_salt)),
         on_token(std::move(request.on_token)),
-        sampler(std::move(request.sampling), seed, tokens) {}
+        sampler(std::move(request.sampling), seed, tokens, std::move(request.constraint)) {}
 
   int64_t size() const { return static_cast<int64_t>(tokens.size()); }
   int64_t generated() const { return size() - prompt_tokens; }

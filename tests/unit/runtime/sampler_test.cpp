@@ -36,6 +36,34 @@ std::map<int32_t, double> Shares(const SamplingParams& params, const std::vector
   return shares;
 }
 
+// Allows what the mask says, and remembers what came.
+struct Masked : TokenConstraint {
+  std::vector<uint8_t> mask;
+  std::vector<int32_t> came;
+  explicit Masked(std::vector<uint8_t> m) : mask(std::move(m)) {}
+  const std::vector<uint8_t>& Mask() override { return mask; }
+  void Accept(int32_t id) override { came.push_back(id); }
+};
+
+TEST(Sampler, AConstraintLeavesWhatItAllows) {
+  const auto constraint = std::make_shared<Masked>(std::vector<uint8_t>{1, 0, 1});  // ids beyond it are not allowed either
+  const std::vector<float> logits = {1, 9, 2, 8};
+  EXPECT_EQ(Sampler(Greedy(), 1, {}, constraint).Choose(logits, 0)->id, 2);
+  SamplingParams hot;
+  hot.top_p = 0.9;  // of what is allowed: both are needed to reach it
+  Sampler sampler(hot, 42, {}, constraint);
+  std::map<int32_t, int> times;
+  for (int i = 0; i < 1000; ++i) ++times[sampler.Choose(logits, i)->id];
+  EXPECT_EQ(times.size(), 2u);
+  EXPECT_NEAR(times[2] / 1000.0, std::exp(2) / (std::exp(1) + std::exp(2)), 0.05);
+  sampler.Accept(2);
+  EXPECT_EQ(constraint->came, std::vector<int32_t>{2});
+  constraint->mask = {0, 0, 0};
+  EXPECT_EQ(sampler.Choose(logits, 0).status().code(), absl::StatusCode::kInternal);
+  constraint->mask = {1, 0, 0};
+  EXPECT_EQ(sampler.Guess(logits, 0), 0) << "guesses are held to it too";
+}
+
 TEST(Sampler, GreedyTakesTheLowestIdOfEquals) {
   EXPECT_EQ(Pick(Greedy(), {0, 3, 3, 1}), 1);
   EXPECT_EQ(Pick(Greedy(), {-kInf, -kInf, -2}), 2);

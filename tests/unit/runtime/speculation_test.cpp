@@ -25,6 +25,30 @@ TEST(Speculation, GreedyTextIsTheSameAtEveryPageBorder) {
   }
 }
 
+// What may come depends on what came: each id's remainder by 3 follows the one before it.
+struct InTurns : TokenConstraint {
+  std::vector<uint8_t> mask;
+  explicit InTurns(int64_t vocab) : mask(vocab) { Accept(2); }
+  const std::vector<uint8_t>& Mask() override { return mask; }
+  void Accept(int32_t id) override {
+    for (size_t i = 0; i < mask.size(); ++i) mask[i] = static_cast<int32_t>(i) % 3 == (id + 1) % 3;
+  }
+};
+
+TEST(Speculation, ConstrainedTextIsTheSame) {
+  std::vector<std::vector<int32_t>> texts;
+  for (const FakeOptions& fake : {FakeOptions(), WithDraft(0), WithDraft(4)}) {
+    Harness h(fake);
+    GenerateRequest request = Greedy(Prompt(40), 60);
+    request.constraint = std::make_shared<InTurns>(fake.vocab);
+    texts.push_back(h.engine->Generate(request)->ids);
+  }
+  ASSERT_EQ(texts[0].size(), 60u);
+  for (size_t i = 0; i < 60; ++i) EXPECT_EQ(texts[0][i] % 3, static_cast<int32_t>(i % 3));
+  EXPECT_EQ(texts[1], texts[0]);
+  EXPECT_EQ(texts[2], texts[0]);
+}
+
 TEST(Speculation, ARightDraftHalvesTheSteps) {
   Harness h(WithDraft(0));
   const auto result = h.engine->Generate(Greedy(Prompt(10), 101));

@@ -156,15 +156,37 @@ TEST(ChatRequest, ToolsReachThePromptUnlessSwitchedOff) {
   request = ParseChatRequest(body, {});
   ASSERT_TRUE(request.ok());
   EXPECT_EQ(std::get<std::string>(request->prompts[0]).find("calculator"), std::string::npos);
-  body["tool_choice"] = "required";
-  EXPECT_EQ(Refused(body), "tool_choice");
-  body["tool_choice"] = {{"type", "function"}, {"function", {{"name", "calculator"}}}};
-  EXPECT_EQ(Refused(body), "tool_choice");
+  EXPECT_EQ(request->grammar, nullptr);
   EXPECT_EQ(Refused(Hello("tools", Json::array({Json{{"type", "function"}}}))), "tools[0].function");
   EXPECT_EQ(Refused(Hello("tools", Json::array({Tool("")}))), "tools[0].function.name");
   ServingDefaults no_tools;
   no_tools.tools = false;
   EXPECT_FALSE(ParseChatRequest(Hello("tools", Json::array({Tool("calculator")})), no_tools).ok());
+}
+
+TEST(ChatRequest, WhatIsDemandedOfTheAnswerBecomesAGrammar) {
+  const Json named = {{"type", "function"}, {"function", {{"name", "calculator"}}}};
+  for (const Json& choice : {Json("required"), named}) {
+    Json body = Hello("tools", Json::array({Tool("calculator")}));
+    body["tool_choice"] = choice;
+    const auto request = ParseChatRequest(body, {});
+    ASSERT_TRUE(request.ok()) << request.status();
+    EXPECT_NE(request->grammar, nullptr);
+    EXPECT_EQ(Refused(Hello("tool_choice", choice)), "tool_choice") << "there are no tools";
+  }
+  Json body = Hello("tools", Json::array({Tool("clock")}));
+  body["tool_choice"] = named;
+  EXPECT_EQ(Refused(body), "tool_choice") << "there is no calculator";
+  body["tool_choice"] = {{"type", "function"}};
+  EXPECT_EQ(Refused(body), "tool_choice");
+
+  EXPECT_NE(ParseChatRequest(Hello("response_format", {{"type", "json_object"}}), {})->grammar, nullptr);
+  Json format = {{"type", "json_schema"}, {"json_schema", {{"name", "x"}, {"strict", true}, {"schema", {{"type", "string"}}}}}};
+  EXPECT_NE(ParseChatRequest(Hello("response_format", format), {})->grammar, nullptr);
+  format["json_schema"]["schema"]["pattern"] = "a+";
+  EXPECT_EQ(Refused(Hello("response_format", format)), "response_format.json_schema.schema");
+  format["json_schema"]["schema"] = {{"$ref", "#"}};
+  EXPECT_EQ(Refused(Hello("response_format", format)), "response_format");
 }
 
 TEST(ChatRequest, AMessageCannotBringItsOwnTools) {
