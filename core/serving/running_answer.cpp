@@ -140,6 +140,7 @@ void RunningAnswer::Finish(std::vector<Json>& out) {
 
 void RunningAnswer::Fail(absl::Status status) {
   status_ = status.ok() ? absl::InternalError("the engine gave no reason") : std::move(status);
+  if (absl::IsResourceExhausted(status_)) status_ = absl::UnavailableError(status_.message());  // ours, not the caller's quota
   done_ = true;
   for (size_t i = 0; i < sequences_.size(); ++i) Stop(static_cast<int>(i));
 }

@@ -32,7 +32,7 @@ def test_a_damaged_built_file(tmp_path):
     text = built.read_text()
     built.write_text(text[: len(text) // 2])
     result = modelc("explain", str(built))
-    assert result.returncode == 2 and "not a program file" in result.stderr
+    assert result.returncode == 2 and "tiny.modelc: not a program file" in result.stderr
 
 
 def explain(context, rows=1):

@@ -129,7 +129,11 @@ absl::StatusOr<OpenedModel> OpenBuilt(const std::string& text, const po::variabl
     }
   }
   OpenedModel opened;
-  MODELC_ASSIGN_OR_RETURN(opened.program, ParseProgram(text));
+  absl::StatusOr<Program> program = ParseProgram(text);
+  if (!program.ok()) {
+    return absl::Status(program.status().code(), absl::StrCat(Text(flags, "model"), ": ", program.status().message()));
+  }
+  opened.program = *std::move(program);
   opened.weights_dir = Text(flags, "weights").empty() ? opened.program.weights_folder : Text(flags, "weights");
   MODELC_ASSIGN_OR_RETURN(opened.checkpoint, OpenWeights(opened.weights_dir, weights));
   po::variables_map device_flags = flags;

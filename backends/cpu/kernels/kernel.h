@@ -61,7 +61,6 @@ class Worker {
   // Waits for the whole team; for kernels with several phases.
   virtual void Barrier() = 0;
   // This worker's memory, 64-byte aligned, kept between commands, contents undefined. Grows on demand; one live use.
-  // Where there is none, this and Shared leave the kernel with an exception that it must let through; so may Barrier.
   virtual std::byte* Scratch(size_t bytes) = 0;
   // The whole team's memory for one command, the same pointer for every worker; call with equal sizes on each.
   virtual std::byte* Shared(size_t bytes) = 0;
@@ -76,7 +75,7 @@ class Kernel {
   virtual ~Kernel() = default;
   // Dtypes, ranks and shapes; the message names the tensor, what was found and what is wanted.
   virtual absl::Status Check(absl::Span<const Tensor> tensors) const = 0;
-  // Called on every worker; no allocation but Scratch, no locks, no exceptions of its own.
+  // Called on every worker; no allocation but Scratch, no locks, no exceptions.
   virtual void Run(absl::Span<const Tensor> tensors, Worker& worker) const = 0;
   // True when one worker runs the command alone, as a team of one: it is over before a team has met. Commands alone one
   // after another need no barrier between them. The default: all it reads and writes is little.

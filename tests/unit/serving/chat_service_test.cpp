@@ -232,6 +232,8 @@ TEST(ChatService, EngineFailuresReachTheClient) {
   Scripted model("x</think>yes");
   model.engine.FailWith(absl::InternalError("the device is lost"));
   EXPECT_EQ(model.Error(kHello)["message"], "the device is lost");
+  model.engine.FailWith(absl::ResourceExhaustedError("no memory"));
+  EXPECT_EQ(ToApiError(model.service.Respond(Json::parse(kHello)).status()).http_status, 503) << "no fault of the caller's";
   model.engine.RefuseWith(absl::ResourceExhaustedError("the queue is full"));
   const auto refused = model.service.Respond(Json::parse(kHello));
   EXPECT_EQ(ToApiError(refused.status()).http_status, 503);
