@@ -118,7 +118,7 @@ def test_against_another_backend(numerics):
     assert report["passed"] and report["backend"] == "cpu" and report["against"] == "backend portable_cpu"
     assert report["tokens"] == 200
     compared = {v["name"] for v in report["values"] if v["rows"] > 0}
-    assert {"logits", "mtp_logits", "hidden", "topk", "experts"} <= compared
+    assert {"logits", "mtp_logits", "hidden", "topk_indices", "experts"} <= compared
 
 
 def test_against_a_backend_that_is_wrong():

@@ -1,5 +1,5 @@
 // A second backend to hold the first against: the CPU plugin under another name, whose kernels use the plainest
-// instruction set. WRONG_EPS makes one of its ops wrong: norms add another eps.
+// instruction set. WRONG_EPS makes one of its ops wrong: norms add an eps ten thousand times as large.
 #include <dlfcn.h>
 
 #include <cstdlib>
@@ -15,7 +15,7 @@ modelc_error* KernelResolve(modelc_device* device, const char* name, const char*
   std::string text = attributes;
 #ifdef WRONG_EPS
   const std::string eps = "\"eps\":";
-  if (const size_t at = text.find(eps); at != std::string::npos) text.insert(at + eps.size(), "1");
+  if (const size_t at = text.find(eps); at != std::string::npos) text.insert(at + eps.size(), "1000");
 #endif
   setenv("MODELC_CPU_ISA", "portable", 1);  // kernels ask when they are made, and keep their choice
   modelc_error* error = cpu.kernel_resolve(device, name, text.c_str(), out);

@@ -22,7 +22,8 @@ class AnswerConstraintTest : public testing::Test {
   }
   // Whether `text` may be generated, token by token, and the answer may end after it.
   static bool Allows(AnswerConstraint& constraint, std::string_view text) {
-    for (const int32_t id : *kTokenizer.Encode(text)) {
+    const auto ids = kTokenizer.Encode(text);  // outlives the loop
+    for (const int32_t id : *ids) {
       if (constraint.Mask()[id] == 0) return false;
       constraint.Accept(id);
     }
