@@ -74,7 +74,8 @@ def LMFuse : Pass<"lm-fuse", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
-    Option<"keepScores", "keep-scores", "bool", /*default=*/"false", "Do not fuse scoring with selection">];
+    Option<"keepScores", "keep-scores", "bool", /*default=*/"false", "Do not fuse scoring with selection">,
+    Option<"generate", "generate", "std::string", /*default=*/"\"\"", "Ops to be generated: scoring and selection of these stay apart">];
 }
 
 //===--------------------------------------------------------------------------===//
@@ -82,12 +83,14 @@ def LMFuse : Pass<"lm-fuse", "::mlir::ModuleOp"> {
 //===--------------------------------------------------------------------------===//
 
 def LMSelectKernels : Pass<"lm-select-kernels", "::mlir::ModuleOp"> {
-  let summary = "A library kernel for every primitive";
+  let summary = "A library kernel for every primitive, or generated code";
   let description = [{
-    Takes the best-ranked manifest entry whose condition holds and notes it as the attribute `kernel`. An op without one is an
+    Takes the best-ranked manifest entry whose condition holds and notes it as the attribute `kernel`. An op without one is noted
+    as `"generated"` where the device takes generated code and there is some for the op; so is an op that `generate` names. Else it is an
     error that says what each candidate wanted; all such ops are reported.
   }];
   let options = [Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
+                 Option<"generate", "generate", "std::string", /*default=*/"\"\"", "Ops to generate whatever the manifest has: dsa.*,moe.route">,
                  Option<"backend", "backend", "std::string", /*default=*/"\"cpu\"", "The backend's name, for messages">];
 }
 
@@ -117,6 +120,26 @@ def LMToKernel : Pass<"lm-to-kernel", "::mlir::ModuleOp"> {
   let dependentDialects = ["::modelc::kernel::KernelDialect"];
 }
 
+def KernelFuse : Pass<"kernel-fuse", "::mlir::ModuleOp"> {
+  let summary = "Chains of row ops to one launch of generated code";
+  let description = [{
+    Where one launch alone reads what a row op (norms, `rope`, `hadamard`, `fake_quantize`, `add`) leaves, and is a row op of the same rows, the
+    two become a launch `fused`: a row goes through all steps before the next row does, and what is between never reaches
+    memory. Steps name the launch's tensors by number, and what step i left as -1 - i. Runs where the device takes generated code
+    and `generate` matches `fused`.
+
+        kernel.launch "rope" kernel "rope" [@b0, "pos", @c0, @b1] results 1 static {...}
+        kernel.launch "hadamard" kernel "hadamard" [@b1, @b2] results 1 static {}
+        // becomes
+        kernel.launch "fused" kernel "generated" [@b0, "pos", @c0, @b2] results 1 static {steps = [
+            {op = "rope", attributes = {...}, tensors = array<i64: 0, 1, 2, -1>},
+            {op = "hadamard", attributes = {}, tensors = array<i64: -1, 3>} ]}
+  }];
+  let options = [Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
+                 Option<"generate", "generate", "std::string", /*default=*/"\"fused\"", "Fuses when this matches fused">];
+  let dependentDialects = ["::modelc::kernel::KernelDialect"];
+}
+
 def KernelPlanMemory : Pass<"kernel-plan-memory", "::mlir::ModuleOp"> {
   let summary = "Lifetimes to offsets in one arena";
   let description = [{
@@ -125,6 +148,29 @@ def KernelPlanMemory : Pass<"kernel-plan-memory", "::mlir::ModuleOp"> {
     64-byte aligned. Entries share the arena, as one runs at a time. The program notes the arena's size and, as its lower bound,
     the most bytes live at one launch.
   }];
+}
+
+//===--------------------------------------------------------------------------===//
+// Generated code
+//===--------------------------------------------------------------------------===//
+
+def KernelGenerate : Pass<"kernel-generate", "::mlir::ModuleOp"> {
+  let summary = "A function for every launch of generated code";
+  let description = [{
+    Writes what the op means as loops over vectors (`vector`, `scf`, `memref`, `arith`, `math`) inside a `kernel.code`, one for all launches of equal
+    op, attributes and tensors. Here the code can be read, and changed by hand before `kernel-compile` takes it.
+  }];
+  let options = [Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
+                           "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
+}
+
+def KernelCompile : Pass<"kernel-compile", "::mlir::ModuleOp"> {
+  let summary = "Functions to machine code";
+  let description = [{
+    Through the LLVM dialect and LLVM to position-independent images for the manifest's target (plugins/abi/codegen.md).
+  }];
+  let options = [Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">];
 }
 
 #endif // MODELC_CORE_COMPILER_PASSES

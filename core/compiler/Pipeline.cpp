@@ -1,5 +1,6 @@
 //===- Pipeline.cpp - the passes in order ---------------------------------===//
 #include "core/compiler/Passes.h"
+#include "core/compiler/codegen/Image.h"
 #include "dialects/kernel/Kernel.h"
 #include "dialects/lm/LM.h"
 #include "mlir/Pass/PassManager.h"
@@ -23,18 +24,25 @@ std::vector<PipelineStep> buildPipeline(const CompileOptions &options) {
   // 3. In which precision. Before fusion, as it puts ops between others.
   add(createLMQuantize({options.numerics, options.kv_dtype}));
   // 4. With which kernels. Reference runs are compared value by value, so scores stay visible there.
-  add(createLMFuse(options.manifest, /*keepScores=*/options.numerics == "reference"));
-  add(createLMSelectKernels(options.manifest, options.backend));
+  add(createLMFuse(options.manifest, /*keepScores=*/options.numerics == "reference", options.generate));
+  add(createLMSelectKernels(options.manifest, options.backend, options.generate));
   // 5. When.
   add(createLMSchedule());
   // 6. Where in memory.
   add(createLMToKernel({options.max_rows, options.max_sequences, options.max_context}));
+  add(createKernelFuse(options.manifest, options.generate));
   add(createKernelPlanMemory());
+  // 7. Code for what has no kernel.
+  add(createKernelGenerate(options.manifest));
+  add(createKernelCompile(options.manifest));
   return steps;
 }
 
 void registerPasses() { registerModelcPasses(); }
 
-void registerDialects(DialectRegistry &registry) { registry.insert<lm::LMDialect, kernel::KernelDialect>(); }
+void registerDialects(DialectRegistry &registry) { 
+  registry.insert<lm::LMDialect, kernel::KernelDialect>();
+  codegen::registerLowering(registry);
+}
 
 } // namespace modelc

@@ -41,7 +41,7 @@ std::string hashOf(std::string_view model, const CompileOptions &options) {
   if (options.checkpoint)
     for (const auto &[name, info] : *options.checkpoint)
       add(absl::StrCat(name, " ", int(info.dtype), " ", absl::StrJoin(info.shape, ",")));
-  for (const std::string &text : {options.manifest, options.backend, options.numerics, options.kv_dtype})
+  for (const std::string &text : {options.manifest, options.backend, options.numerics, options.kv_dtype, options.generate})
     add(text);
   for (int64_t limit : {options.max_rows, options.max_sequences, options.max_context})
     add(absl::StrCat(limit));

@@ -1,6 +1,7 @@
 // JSON → Program. A file may be damaged or hostile: whatever is indexed, multiplied or allocated later is checked here.
 #include <limits>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/program/program.h"
 #include "core/program/schema.h"
@@ -207,6 +208,10 @@ Launch ReadLaunch(Reader& read, const json& value, std::string_view where, const
     launch.operands.push_back(ReadOperand(read, operand, where, program, repeat));
   }
   if (!value.is_object()) return launch;
+  if (auto it = value.find("code"); it != value.end()) {
+    read.Check(!program.code.empty(), where, "runs code that the file does not hold");
+    launch.code = read.Int(*it, where, 0, static_cast<int64_t>(program.code.size()) - 1);
+  }
   if (auto it = value.find("condition"); it != value.end()) {
     launch.condition.when = static_cast<Condition::When>(read.Word(read.Member(*it, "when", where), where, schema::kWhens));
     launch.condition.context = read.Int(read.Member(*it, "context", where), where, 0, kMaxSize);
@@ -297,6 +302,14 @@ absl::StatusOr<Program> ParseProgram(std::string_view text) {
       constant.values.push_back(static_cast<float>(read.Number(number, at)));
     }
     read.Check(!constant.values.empty(), at, "has no values");
+  });
+  each("code", [&](const json& v, const std::string& at) {
+    Code& code = program.code.emplace_back();
+    code.description = read.Text(read.Member(v, "description", at), at);
+    const std::string image = read.Text(read.Member(v, "image", at), at);
+    read.Check(absl::Base64Unescape(image, &code.image), at, "has an image that is no base64");
+    const int64_t sum = read.Int(read.Member(v, "crc32", at), at, 0, std::numeric_limits<uint32_t>::max());
+    read.Check(read.ok() && sum == schema::Checksum(code), at, "has another checksum than it says: the code is damaged");
   });
   each("caches", [&](const json& v, const std::string& at) { program.caches.push_back(ReadCache(read, v, at)); });
   each("entries", [&](const json& v, const std::string& at) { program.entries.push_back(ReadEntry(read, v, at, program)); });

@@ -4,6 +4,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "boost/crc.hpp"
+#include "core/program/schema.h"
 #include "core/support/strings.h"
 
 namespace modelc {
@@ -26,6 +28,13 @@ absl::StatusOr<int64_t> Program::Parameter(std::string_view name) const {
         absl::StrCat("parameter '", Absl(name), "' is ", it->second, ", not a whole number"));
   }
   return static_cast<int64_t>(it->second);
+}
+
+uint32_t schema::Checksum(const Code& code) {
+  boost::crc_32_type crc;
+  crc.process_bytes(code.description.data(), code.description.size());
+  crc.process_bytes(code.image.data(), code.image.size());
+  return crc.checksum();
 }
 
 const Entry* Program::FindEntry(std::string_view name) const {

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -59,6 +60,12 @@ struct Constant {
   std::vector<float> values;
 };
 
+// Generated code (plugins/abi/codegen.md).
+struct Code {
+  std::string description;  // JSON for kernel_load
+  std::string image;        // bytes
+};
+
 enum class CacheKind : uint8_t { kLatent, kIndex };
 
 struct Cache {
@@ -94,10 +101,11 @@ struct TapPoint {
 
 struct Launch {
   std::string op;          // row of plugins/abi/ops.md
-  std::string kernel;      // manifest name
+  std::string kernel;      // manifest name, or "generated"
   std::string attributes;  // JSON object for kernel_resolve
   std::vector<Operand> operands;
   Condition condition;
+  std::optional<uint32_t> code;  // into the program's code, where it is generated
   std::vector<TapPoint> taps;
   std::string location;    // file:line of the model op, for messages
 };
@@ -127,6 +135,7 @@ struct Program {
   std::vector<Buffer> buffers;
   std::vector<Weight> weights;
   std::vector<Constant> constants;
+  std::vector<Code> code;
   std::vector<Cache> caches;
   std::vector<Entry> entries;
   std::string hash;                     // of model, config, manifest, options

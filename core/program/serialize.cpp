@@ -1,4 +1,5 @@
 // Program → JSON. Keys come out sorted and numbers in shortest form, so equal programs give equal bytes.
+#include "absl/strings/escaping.h"
 #include "core/program/program.h"
 #include "core/program/schema.h"
 #include "nlohmann/json.hpp"
@@ -37,6 +38,7 @@ json ToJson(const Launch& launch) {
     out["condition"] = {{"when", schema::kWhens[static_cast<int>(launch.condition.when)]},
                         {"context", launch.condition.context}};
   }
+  if (launch.code) out["code"] = *launch.code;
   for (const TapPoint& tap : launch.taps) out["taps"].push_back({{"name", tap.name}, {"operand", tap.operand}});
   if (!launch.location.empty()) out["location"] = launch.location;
   return out;
@@ -59,7 +61,7 @@ std::string Serialize(const Program& program) {
               {"numerics", program.numerics},     {"parameters", program.parameters}, {"arena_bytes", program.arena_bytes},
               {"hash", program.hash},                 {"weights_folder", program.weights_folder}};
   for (int i = 0; i < kNumSizes; ++i) out["limits"][std::string(Name(static_cast<Size>(i)))] = program.limits[i];
-  for (const char* list : {"buffers", "weights", "constants", "caches", "entries"}) out[list] = json::array();
+  for (const char* list : {"buffers", "weights", "constants", "code", "caches", "entries"}) out[list] = json::array();
   for (const Buffer& buffer : program.buffers) {
     out["buffers"].push_back(
         {{"name", buffer.name}, {"shape", ToJson(buffer.shape)}, {"offset", buffer.offset}, {"bytes", buffer.bytes}});
@@ -73,6 +75,11 @@ std::string Serialize(const Program& program) {
   }
   for (const Constant& constant : program.constants) {
     out["constants"].push_back({{"name", constant.name}, {"values", constant.values}});
+  }
+  for (const Code& code : program.code) {
+    out["code"].push_back({{"description", code.description},
+                           {"image", absl::Base64Escape(absl::string_view(code.image))},
+                           {"crc32", schema::Checksum(code)}});
   }
   for (const Cache& cache : program.caches) {
     out["caches"].push_back({{"kind", schema::kCacheKinds[static_cast<int>(cache.kind)]},

@@ -16,6 +16,9 @@
 
 namespace modelc::kernel {
 
+/// The name of the kernel of a launch that runs generated code.
+constexpr llvm::StringLiteral kGenerated = "generated";
+
 /// A buffer dimension: 7168, "T" or "8*T".
 mlir::FailureOr<Dim> parseDim(mlir::Attribute attr);
 mlir::Attribute dimAttr(mlir::MLIRContext *context, const Dim &dim);

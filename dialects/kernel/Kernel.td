@@ -87,16 +87,38 @@ def Kernel_LaunchOp : Kernel_Op<"launch", [HasParent<"RepeatOp">]> {
   let description = [{
     `operands` holds symbols of the program, step inputs as strings, and `unit` for what an op may leave out. `above` / `at_most`:
     runs only where the step's longest context is larger / not larger than that many tokens. `tap` names the operand people
-    compare, one name per result.
+    compare, one name per result. `code` is what runs where `kernel` is "generated".
 
         kernel.launch "linear" kernel "linear" [@b0, @w3, @b1] results 1 static {act = "none"}
 
     (C1) operands are symbols of the program, step inputs or unit   (C2) no more taps than results
   }];
   let arguments = (ins StrAttr:$op, StrAttr:$kernel, ArrayAttr:$tensors, DictionaryAttr:$statics, I64Attr:$results,
-                       OptionalAttr<I64Attr>:$above, OptionalAttr<I64Attr>:$at_most, OptionalAttr<StrArrayAttr>:$tap);
-  let assemblyFormat = [{$op `kernel` $kernel $tensors `results` $results `static` $statics (`above` $above^)? (`at_most` $at_most^)?
+                       OptionalAttr<I64Attr>:$above, OptionalAttr<I64Attr>:$at_most, OptionalAttr<StrArrayAttr>:$tap,
+                       OptionalAttr<FlatSymbolRefAttr>:$code);
+  let assemblyFormat = [{$op `kernel` $kernel (`code` $code^)? $tensors `results` $results `static` $statics (`above` $above^)? (`at_most` $at_most^)?
                          (`tap` $tap^)? attr-dict}];
+  let hasVerifier = 1;
+}
+
+def Kernel_CodeOp : Kernel_Op<"code", [IsolatedFromAbove, NoTerminator, SymbolTable, Symbol]> {
+  let summary = "Generated code of a launch, as a function and then as an image";
+  let description = [{
+    The function takes the launch's tensors as memrefs (block scales follow their matrix), the first and the last item of its range
+    (`index`), and a worker's scratch memory. `tensors` says of each its type and sizes, sizes known at run time by name. An item is a
+    place of `grid`, whose dimensions are `[size, per]`: ceil(size / per). `kernel-compile` puts `image` in the function's place:
+    machine code that runs wherever it lies, called at `entry` (plugins/abi/codegen.md).
+
+        kernel.code @add_0 "add" tensors [[f32, "T", 7168], [f32, "T", 7168], [f32, "T", 7168]] grid [["T", 1]] scratch 0 {
+          func.func @add_0(%a: memref<?x7168xf32>, ...) { ... }
+        }
+
+    (C1) a tensor is unit or a type and sizes   (C2) grid dimensions are a size and a count of at least 1}];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$op, ArrayAttr:$tensors, ArrayAttr:$grid, I64Attr:$scratch,
+                       OptionalAttr<I64Attr>:$entry, OptionalAttr<StrAttr>:$image);
+  let regions = (region MaxSizedRegion<1>:$body);
+  let assemblyFormat = [{$sym_name $op `tensors` $tensors `grid` $grid `scratch` $scratch (`entry` $entry^ `image` $image)?
+                         attr-dict-with-keyword $body}];
   let hasVerifier = 1;
 }
 

@@ -110,3 +110,20 @@ LogicalResult LaunchOp::verify() {
     return emitOpError("(C2) taps ") << getTap()->size() << " of " << getResults() << " results";
   return success();
 }
+
+LogicalResult CodeOp::verify() {
+  auto isSize = [](Attribute attr) { return isa<IntegerAttr, StringAttr>(attr); };
+  for (Attribute attr : getTensors()) {
+    auto form = dyn_cast<ArrayAttr>(attr);
+    if (!isa<UnitAttr>(attr) &&
+        (!form || form.empty() || !isa<TypeAttr>(form[0]) || !llvm::all_of(form.getValue().drop_front(), isSize)))
+      return emitOpError("(C1) tensor ") << attr << " is neither unit nor a type and sizes";
+  }
+  for (Attribute attr : getGrid()) {
+    auto dim = dyn_cast<ArrayAttr>(attr);
+    auto per = dim && dim.size() == 2 ? dyn_cast<IntegerAttr>(dim[1]) : IntegerAttr();
+    if (!per || !isSize(dim[0]) || per.getInt() < 1)
+      return emitOpError("(C2) grid dimension ") << attr << " is not [size, count]";
+  }
+  return success();
+}

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #define MODELC_ABI_MAJOR 1u
-#define MODELC_ABI_MINOR 0u
+#define MODELC_ABI_MINOR 1u
 
 #define MODELC_EXPORT __attribute__((visibility("default")))
 
@@ -101,6 +101,14 @@ typedef struct modelc_command {
   uint32_t n_tensors;
 } modelc_command;
 
+/* What generated code is given for each tensor, and how it is called (codegen.md). */
+typedef struct modelc_code_tensor {
+  void* data;               /* NULL for one that was left out */
+  const float* scale;       /* block scales of a quantized weight, or NULL */
+  int64_t shape[4];
+} modelc_code_tensor;
+typedef void (*modelc_code_fn)(const modelc_code_tensor* tensors, int64_t begin, int64_t end, void* scratch);
+
 typedef struct modelc_plugin_api {
   uint32_t struct_size;     /* in: room the host has; out: bytes the plugin filled */
   uint32_t abi_major, abi_minor;
@@ -142,6 +150,11 @@ typedef struct modelc_plugin_api {
   /* Bytes read from weights and caches by what was submitted since the stream was made or the counters were read
    * last; may be NULL. */
   modelc_error* (*stream_counters)(modelc_stream*, uint64_t* weight_bytes, uint64_t* cache_bytes);
+
+  /* Since 1.1. Makes a kernel of code that modelc generated for the device's `codegen` (codegen.md); copies the image. May
+   * be NULL in a plugin whose manifest says codegen "none". */
+  modelc_error* (*kernel_load)(modelc_device*, const void* image, uint64_t bytes, const char* description_json,
+                               modelc_kernel** out);
 } modelc_plugin_api;
 
 /* The only exported symbol. Fills *out up to the smaller of both struct sizes. */

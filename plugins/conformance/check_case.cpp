@@ -120,9 +120,9 @@ absl::Status CheckAlone(const Case& c, const DeviceKernel& kernel, Device& devic
   return absl::OkStatus();
 }
 
-absl::Status CheckSingleThread(const Case& c, const std::string& kernel_name, Device& single, Tensors tensors,
+absl::Status CheckSingleThread(const Case& c, const MakeKernel& make, Device& single, Tensors tensors,
                                Tensors& batch, const std::vector<Values>& expected) {
-  MODELC_ASSIGN_OR_RETURN(DeviceKernel kernel, single.Resolve(kernel_name, c.attributes.dump()));
+  MODELC_ASSIGN_OR_RETURN(DeviceKernel kernel, make(single));
   MODELC_RETURN_IF_ERROR(RunOnce(single, kernel, tensors));
   const std::vector<HostTensor*> one = Outputs(tensors), many = Outputs(batch);
   for (size_t o = 0; o < one.size(); ++o) {
@@ -136,25 +136,25 @@ absl::Status CheckSingleThread(const Case& c, const std::string& kernel_name, De
   return absl::OkStatus();
 }
 
-absl::Status Check(const Case& c, const std::string& kernel_name, Device& device, Device* single, double& nmse) {
+absl::Status Check(const Case& c, const MakeKernel& make, Device& device, Device* single, double& nmse) {
   Random random(c.op + " " + c.name);
   const Tensors tensors = c.make(random);
   const std::vector<Values> expected = c.reference(tensors);
-  MODELC_ASSIGN_OR_RETURN(DeviceKernel kernel, device.Resolve(kernel_name, c.attributes.dump()));
+  MODELC_ASSIGN_OR_RETURN(DeviceKernel kernel, make(device));
   Tensors batch = tensors;
   MODELC_RETURN_IF_ERROR(RunOnce(device, kernel, batch));
   MODELC_RETURN_IF_ERROR(Compare(c, batch, expected, nmse));
   MODELC_RETURN_IF_ERROR(CheckAlone(c, kernel, device, tensors, batch, expected));
-  return single == nullptr ? absl::OkStatus() : CheckSingleThread(c, kernel_name, *single, tensors, batch, expected);
+  return single == nullptr ? absl::OkStatus() : CheckSingleThread(c, make, *single, tensors, batch, expected);
 }
 
-absl::Status Time(const Case& c, const std::string& kernel_name, Device& device, double& seconds) {
+absl::Status Time(const Case& c, const MakeKernel& make, Device& device, double& seconds) {
   using Clock = std::chrono::steady_clock;
   constexpr double kEnough = 0.5;   // seconds of measuring
   constexpr double kBatch = 0.002;  // seconds of one submit, so that its own cost does not count
   Random random(c.op + " " + c.name);
   const Tensors tensors = c.make(random);
-  MODELC_ASSIGN_OR_RETURN(DeviceKernel kernel, device.Resolve(kernel_name, c.attributes.dump()));
+  MODELC_ASSIGN_OR_RETURN(DeviceKernel kernel, make(device));
   MODELC_ASSIGN_OR_RETURN(Placed placed, Placed::Upload(device, tensors));
   const auto run = [&](size_t times) -> absl::StatusOr<double> {
     const std::vector<modelc_command> commands(times, placed.Command(kernel));
@@ -193,15 +193,15 @@ void End(Result& result, const absl::Status& status) {
 
 }  // namespace
 
-Result CheckCase(const Case& c, const std::string& kernel, Device& device, Device* single) {
+Result CheckCase(const Case& c, const std::string& kernel, const MakeKernel& make, Device& device, Device* single) {
   Result result = Begin(c, kernel);
-  End(result, Check(c, kernel, device, single, result.nmse));
+  End(result, Check(c, make, device, single, result.nmse));
   return result;
 }
 
-Result TimeCase(const Case& c, const std::string& kernel, Device& device) {
+Result TimeCase(const Case& c, const std::string& kernel, const MakeKernel& make, Device& device) {
   Result result = Begin(c, kernel);
-  End(result, Time(c, kernel, device, result.seconds));
+  End(result, Time(c, make, device, result.seconds));
   return result;
 }
 

@@ -8,10 +8,12 @@
 
 namespace modelc::conformance {
 
+using MakeKernel = std::function<absl::StatusOr<DeviceKernel>(Device&)>;
+
 // `single` is the same device with one thread, or null where threads mean nothing.
-Result CheckCase(const Case& c, const std::string& kernel, Device& device, Device* single);
+Result CheckCase(const Case& c, const std::string& kernel, const MakeKernel& make, Device& device, Device* single);
 // Runs it often enough to time it.
-Result TimeCase(const Case& c, const std::string& kernel, Device& device);
+Result TimeCase(const Case& c, const std::string& kernel, const MakeKernel& make, Device& device);
 
 }  // namespace modelc::conformance
 

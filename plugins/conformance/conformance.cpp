@@ -9,6 +9,7 @@
 #include "core/support/strings.h"
 #include "plugins/conformance/case.h"
 #include "plugins/conformance/check_case.h"
+#include "plugins/conformance/code_tensors.h"
 #include "plugins/conformance/device_tests.h"
 
 namespace modelc::conformance {
@@ -81,6 +82,34 @@ std::vector<Sample> Samples(const Manifest& manifest, const std::vector<Case>& c
   return samples;
 }
 
+// The kernels a case runs on, by name.
+using Kernels = std::vector<std::pair<std::string, MakeKernel>>;
+
+Kernels ListedKernels(const Manifest& manifest, const Case& c) {
+  Kernels kernels;
+  for (const ManifestKernel& kernel : manifest.kernels) {
+    if (!Claims(kernel, c)) continue;
+    kernels.emplace_back(kernel.name, [name = kernel.name, attributes = c.attributes.dump()](Device& device) {
+      return device.Resolve(name, attributes);
+    });
+  }
+  return kernels;
+}
+
+// Generated code for the case's tensors; `why` says why there is none.
+Kernels GeneratedKernels(const Generate& generate, const Device& device, const Case& c, std::string& why) {
+  Random random(c.op + " " + c.name);
+  absl::StatusOr<CodeFor> code = generate(device.manifest(), c.op, c.attributes.dump(), CodeTensors(c.op, c.make(random)));
+  if (absl::IsUnimplemented(code.status())) {
+    why = std::string(code.status().message());
+    return {};
+  }
+  return {{"generated", [code = std::move(code)](Device& on) -> absl::StatusOr<DeviceKernel> {
+             MODELC_RETURN_IF_ERROR(code.status());
+             return on.Load(code->image, code->description);
+           }}};
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<Result>> Run(const Plugin& plugin, const Options& options,
@@ -111,28 +140,28 @@ absl::StatusOr<std::vector<Result>> Run(const Plugin& plugin, const Options& opt
     progress(result);
     results.push_back(std::move(result));
   };
-  if (!options.perf && wanted("manifest")) {
+  if (!options.perf && !options.generate && wanted("manifest")) {
     for (Result& result : CheckManifest(*manifest, cases)) add(std::move(result));
   }
-  if (!options.perf && wanted("device")) {
+  if (!options.perf && !options.generate && wanted("device")) {
     for (Result& result : RunDeviceTests(plugin, *device, options, Samples(*manifest, cases), progress)) {
       results.push_back(std::move(result));
     }
   }
   for (const Case& c : cases) {
     if (c.timed != options.perf || !wanted(c.op)) continue;
-    bool claimed = false;
-    for (const ManifestKernel& kernel : manifest->kernels) {
-      if (!Claims(kernel, c)) continue;
-      claimed = true;
-      add(options.perf ? TimeCase(c, kernel.name, *device) : CheckCase(c, kernel.name, *device, single.get()));
+    std::string why = options.generate ? "" : WhyUnsupported(*manifest, c);
+    const Kernels kernels =
+        options.generate ? GeneratedKernels(options.generate, *device, c, why) : ListedKernels(*manifest, c);
+    for (const auto& [name, make] : kernels) {
+      add(options.perf ? TimeCase(c, name, make, *device) : CheckCase(c, name, make, *device, single.get()));
     }
-    if (claimed) continue;
+    if (!kernels.empty()) continue;
     Result result;
     result.op = c.op;
     result.name = c.name;
     result.outcome = Outcome::kUnsupported;
-    result.detail = WhyUnsupported(*manifest, c);
+    result.detail = std::move(why);
     add(std::move(result));
   }
   return results;

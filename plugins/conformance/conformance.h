@@ -29,10 +29,24 @@ struct Result {
   double flops = 0, bytes = 0;
 };
 
+// A tensor's dtype (empty: left out) and sizes, those known at run time alone by name.
+struct CodeTensor {
+  std::string dtype;
+  std::vector<std::string> dims;
+};
+// Image and description of generated code (plugins/abi/codegen.md) for an op; Unimplemented where there is none.
+struct CodeFor {
+  std::string image, description;
+};
+using Generate = std::function<absl::StatusOr<CodeFor>(const std::string& manifest, const std::string& op,
+                                                       const std::string& attributes_json,
+                                                       const std::vector<CodeTensor>& tensors)>;
+
 struct Options {
   uint32_t ordinal = 0;
   uint32_t threads = 0;  // 0: the plugin's choice
   std::string op;        // only this op's cases; "device" for the device tests
+  Generate generate;     // set: generated code is checked, not the plugin's kernels
   bool perf = false;     // time the cases of the published model's sizes instead of checking the small ones
 };
 

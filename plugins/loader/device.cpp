@@ -96,6 +96,17 @@ absl::StatusOr<DeviceKernel> Device::Resolve(const std::string& name, const std:
   return DeviceKernel(&plugin_->api(), kernel);
 }
 
+absl::StatusOr<DeviceKernel> Device::Load(const std::string& image, const std::string& description_json) {
+  if (plugin_->api().kernel_load == nullptr) {
+    return absl::UnimplementedError(absl::StrCat("backend '", Absl(plugin_->name()), "' takes no generated code"));
+  }
+  modelc_kernel* out = nullptr;
+  modelc_error* error =
+      plugin_->api().kernel_load(handle_, image.data(), image.size(), description_json.c_str(), &out);
+  MODELC_ASSIGN_OR_RETURN(modelc_kernel * kernel, Made(error, out, "kernel_load"));
+  return DeviceKernel(&plugin_->api(), kernel);
+}
+
 absl::Status Device::Upload(const DeviceBuffer& dst, uint64_t offset, const void* src, uint64_t bytes) {
   return TakeError(plugin_->api().buffer_upload(stream_, dst.get(), offset, src, bytes));
 }

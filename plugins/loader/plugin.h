@@ -94,6 +94,8 @@ class Device {
   // Over host memory that outlives the buffer; Unimplemented unless info().host_memory.
   absl::StatusOr<DeviceBuffer> Wrap(const void* data, uint64_t bytes);
   absl::StatusOr<DeviceKernel> Resolve(const std::string& name, const std::string& attributes_json);
+  // Of generated code (plugins/abi/codegen.md); Unimplemented where the plugin takes none.
+  absl::StatusOr<DeviceKernel> Load(const std::string& image, const std::string& description_json);
 
   absl::Status Upload(const DeviceBuffer& dst, uint64_t offset, const void* src, uint64_t bytes);
   absl::Status Download(const DeviceBuffer& src, uint64_t offset, void* dst, uint64_t bytes);  // waits

@@ -172,6 +172,31 @@ bool Manifest::HasOp(std::string_view op) const {
   return false;
 }
 
+namespace {
+
+// The device's target where it takes code of the generator there is.
+absl::StatusOr<CodegenTarget> ParseTarget(const nlohmann::json& manifest) {
+  const nlohmann::json device = manifest.value("device", nlohmann::json::object());
+  if (!device.is_object() || !device.contains("codegen") || device["codegen"] != "llvm-cpu") return CodegenTarget();
+  const auto text = [&](const char* name) {
+    const nlohmann::json& target = device.contains("target") ? device["target"] : device;
+    return target.is_object() && target.contains(name) && target[name].is_string() ? target[name].get<std::string>() : "";
+  };
+  CodegenTarget target{text("triple"), text("cpu"), text("features")};
+  if (target.triple.empty() || target.cpu.empty() || !device["target"].contains("vector_bytes") ||
+      !device["target"]["vector_bytes"].is_number_unsigned()) {
+    return absl::InvalidArgumentError(
+        "manifest: codegen 'llvm-cpu' wants 'target' in 'device', with 'triple', 'cpu' and 'vector_bytes'");
+  }
+  target.vector_bytes = device["target"]["vector_bytes"].get<int64_t>();
+  if (target.vector_bytes != 16 && target.vector_bytes != 32 && target.vector_bytes != 64) {
+    return absl::InvalidArgumentError("manifest: 'vector_bytes' must be 16, 32 or 64");
+  }
+  return target;
+}
+
+}  // namespace
+
 absl::StatusOr<Manifest> ParseManifest(std::string_view text) {
   nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   const auto bad = [](auto... what) { return absl::InvalidArgumentError(absl::StrCat("manifest: ", what...)); };
@@ -179,6 +204,7 @@ absl::StatusOr<Manifest> ParseManifest(std::string_view text) {
   if (!json.contains("schema") || json["schema"] != 1) return bad("'schema' must be 1");
   if (!json.contains("kernels") || !json["kernels"].is_array()) return bad("'kernels' must be a list");
   Manifest manifest;
+  MODELC_ASSIGN_OR_RETURN(manifest.target, ParseTarget(json));
   std::set<std::string> names;
   for (const nlohmann::json& entry : json["kernels"]) {
     ManifestKernel kernel;

@@ -28,8 +28,15 @@ struct ManifestKernel {
   int64_t rank = 0;
 };
 
+// What code is generated for (manifest.md); without a triple: none.
+struct CodegenTarget {
+  std::string triple, cpu, features;
+  int64_t vector_bytes = 0;
+};
+
 struct Manifest {
   std::vector<ManifestKernel> kernels;
+  CodegenTarget target;
   bool HasOp(std::string_view op) const;
 };
 

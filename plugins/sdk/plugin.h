@@ -63,7 +63,7 @@ void FillMissing(Functions&... functions) {
 }  // namespace internal
 
 // The body of modelc_plugin_query: keeps the host's functions, refuses another major version, puts "unimplemented" where
-// `api` has no function, and copies what the host has room for. `stream_counters` may stay null.
+// `api` has no function, and copies what the host has room for. `stream_counters` and `kernel_load` may stay null.
 inline modelc_error* Answer(const modelc_host_api* host, modelc_plugin_api api, modelc_plugin_api* out) {
   Host() = host;
   if (host->abi_major != MODELC_ABI_MAJOR)

@@ -128,8 +128,14 @@ Total Sum(const std::vector<Part>& parts) {
   return total;
 }
 
-// The kernel's name; an op the device has no kernel for runs generated code.
-std::string KernelName(const Launch& launch) { return launch.kernel.empty() ? "generated" : launch.kernel; }
+// "rms_norm"; "fused: rope, hadamard" of a chain.
+std::string OpName(const Launch& launch) {
+  const nlohmann::json attributes = nlohmann::json::parse(launch.attributes, nullptr, false);
+  if (!attributes.is_object() || !attributes.contains("steps")) return launch.op;
+  std::string steps;
+  for (const nlohmann::json& step : attributes["steps"]) absl::StrAppend(&steps, steps.empty() ? ": " : ", ", step.value("op", ""));
+  return launch.op + steps;
+}
 
 void AddText(Table& table, const std::vector<Part>& parts) {
   const auto time = [](double seconds) { return seconds == 0 ? "" : Seconds(seconds); };
@@ -141,7 +147,7 @@ void AddText(Table& table, const std::vector<Part>& parts) {
   for (const Part& part : parts) {
     std::string where = part.name;
     for (const Line& line : part.lines) {
-      row(where, line.launch->op, KernelName(*line.launch), line.cost, line.seconds, line.measured);
+      row(where, OpName(*line.launch), line.launch->kernel, line.cost, line.seconds, line.measured);
       where.clear();
     }
   }
@@ -189,8 +195,8 @@ void PrintJson(const Explained& e) {
         item.update({{"where", part.name},
                      {"layers", line.layers},
                      {"op", line.launch->op},
-                     {"kernel", KernelName(*line.launch)},
-                     {"generated", line.launch->kernel.empty()},
+                     {"kernel", line.launch->kernel},
+                     {"generated", line.launch->code.has_value()},
                      {"attributes", nlohmann::json::parse(line.launch->attributes, nullptr, false)},
                      {"location", line.launch->location}});
         list.push_back(std::move(item));

@@ -70,6 +70,7 @@ void DeclareModelFlags(po::options_description& options, po::positional_options_
        "JSON over the checkpoint's config.json, and presets such as models/speciale.json; may be repeated")
       ("numerics", po::value<std::string>()->default_value("fast"), "reference, deepseek or fast")
       ("kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, bf16 or f32")
+      ("generate", po::value<std::string>()->default_value("fused"), "ops to run as generated code, not by the plugin's kernel: 'dsa.*,fused'")
       ("max-context", po::value<int64_t>()->default_value(0), "tokens a sequence may have; 0: the config's limit")
       ("max-sequences", po::value<int64_t>()->default_value(16), "sequences running at once")
       ("max-rows", po::value<int64_t>()->default_value(256), "tokens in one step, prefill chunks included")
@@ -88,7 +89,7 @@ absl::StatusOr<std::unique_ptr<Device>> OpenDevice(const po::variables_map& flag
 namespace {
 
 // What a compiled program has fixed.
-constexpr const char* kCompileFlags[] = {"config", "numerics", "kv-dtype", "max-context", "max-sequences", "max-rows"};
+constexpr const char* kCompileFlags[] = {"config", "numerics", "kv-dtype", "generate", "max-context", "max-sequences", "max-rows"};
 
 absl::StatusOr<CompileOptions> CompileFlags(const po::variables_map& flags, const fs::path& weights_dir) {
   const auto limit = [&](const char* name, int64_t low) -> absl::StatusOr<int64_t> {
@@ -109,6 +110,7 @@ absl::StatusOr<CompileOptions> CompileFlags(const po::variables_map& flags, cons
   }
   options.numerics = Text(flags, "numerics");
   options.kv_dtype = Text(flags, "kv-dtype");
+  options.generate = Text(flags, "generate");
   MODELC_ASSIGN_OR_RETURN(options.max_rows, limit("max-rows", 1));
   MODELC_ASSIGN_OR_RETURN(options.max_sequences, limit("max-sequences", 1));
   MODELC_ASSIGN_OR_RETURN(options.max_context, limit("max-context", 0));

@@ -15,7 +15,7 @@
 
 namespace modelc {
 
-// MODEL (positional), --weights, --config, --numerics, --kv-dtype, --max-context, --max-sequences, --max-rows.
+// MODEL (positional), --weights, --config, --numerics, --kv-dtype, --generate, --max-context, --max-sequences, --max-rows.
 void DeclareModelFlags(po::options_description& options, po::positional_options_description& positional);
 
 // A model compiled for a device, its weights mapped but not yet bound.

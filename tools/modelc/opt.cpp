@@ -44,6 +44,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
       ("manifest", po::value<std::string>()->default_value(""), "the backend's manifest; without it: the plugin is asked")
       ("numerics", po::value<std::string>()->default_value("fast"), "reference, deepseek or fast")
       ("kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, bf16 or f32")
+      ("generate", po::value<std::string>()->default_value("fused"), "ops to generate, with wildcards")
       ("max-rows", po::value<int64_t>()->default_value(512), "rows in one step")
       ("max-sequences", po::value<int64_t>()->default_value(64), "sequences in one step")
       ("max-context", po::value<int64_t>()->default_value(0), "tokens a sequence may have; 0: the config's limit")
@@ -85,6 +86,7 @@ absl::StatusOr<mlir::OpPassManager> Steps(const po::variables_map& flags) {
   CompileOptions options;
   options.numerics = Text(flags, "numerics");
   options.kv_dtype = Text(flags, "kv-dtype");
+  options.generate = Text(flags, "generate");
   options.max_rows = flags["max-rows"].as<int64_t>();
   options.max_sequences = flags["max-sequences"].as<int64_t>();
   options.max_context = flags["max-context"].as<int64_t>();

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
+#include "core/compiler/generate.h"
 #include "core/support/file.h"
 #include "core/support/status.h"
 #include "core/support/strings.h"
@@ -30,6 +31,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
       ("action", po::value<std::string>(), "list, check or new")
       ("target", po::value<std::string>(), "check: the plugin's path; new: its name")
       ("op", po::value<std::string>()->default_value(""), "check: this op alone; 'device' and 'manifest' for what belongs to none")
+      ("generated", po::bool_switch(), "check: the code modelc generates for the device, not the plugin's kernels")
       ("perf", po::bool_switch(), "check: time kernels at the published model's sizes instead");
 }
 
@@ -162,12 +164,22 @@ nlohmann::json ToJson(const Result& r, bool perf) {
   return entry;
 }
 
+absl::StatusOr<conformance::CodeFor> Generated(const std::string& manifest, const std::string& op,
+                                               const std::string& attributes,
+                                               const std::vector<conformance::CodeTensor>& tensors) {
+  std::vector<TensorForm> forms;
+  for (const conformance::CodeTensor& tensor : tensors) forms.push_back({tensor.dtype, tensor.dims});
+  MODELC_ASSIGN_OR_RETURN(Code code, GenerateCode(manifest, op, attributes, forms));
+  return conformance::CodeFor{std::move(code.image), std::move(code.description)};
+}
+
 absl::StatusOr<int> Check(const po::variables_map& flags, const std::string& path) {
   MODELC_ASSIGN_OR_RETURN(const Plugin* plugin, Plugin::Load(path));
   conformance::Options options;
   options.threads = flags["threads"].as<unsigned>();
   options.op = flags["op"].as<std::string>();
   options.perf = flags["perf"].as<bool>();
+  if (flags["generated"].as<bool>()) options.generate = Generated;
   const bool json = flags["json"].as<bool>();
   if (!json) std::cout << plugin->name() << " " << plugin->version() << "  " << plugin->path().string() << std::endl;
   const bool table = !json && !options.perf, times = !json && options.perf;

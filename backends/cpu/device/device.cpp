@@ -71,7 +71,7 @@ absl::StatusOr<Tensor> Resolve(const modelc_tensor& t) {
   return out;
 }
 
-absl::Status InCommand(size_t i, const char* kernel, absl::string_view message) {
+absl::Status InCommand(size_t i, absl::string_view kernel, absl::string_view message) {
   return absl::InvalidArgumentError(absl::StrCat("command ", i, " (", kernel, "): ", message));
 }
 
@@ -107,7 +107,7 @@ absl::StatusOr<std::unique_ptr<modelc_kernel>> ResolveKernel(std::string_view na
     return absl::Status(kernel.status().code(),
                         absl::StrCat("kernel '", std::string(name), "': ", kernel.status().message()));
   auto out = std::make_unique<modelc_kernel>();
-  out->entry = entry;
+  out->name = entry->name;
   out->kernel = *std::move(kernel);
   return out;
 }
@@ -126,12 +126,12 @@ absl::Status Submit(modelc_stream& stream, absl::Span<const modelc_command> comm
     for (uint32_t t = 0; t < c.n_tensors; ++t) {
       absl::StatusOr<Tensor> tensor = Resolve(c.tensors[t]);
       if (!tensor.ok())
-        return InCommand(i, c.kernel->entry->name, absl::StrCat("tensor ", t, ": ", tensor.status().message()));
+        return InCommand(i, c.kernel->name, absl::StrCat("tensor ", t, ": ", tensor.status().message()));
       tensors.push_back(*tensor);
     }
     const auto operands = absl::MakeConstSpan(tensors).subspan(first);
     if (absl::Status s = c.kernel->kernel->Check(operands); !s.ok())
-      return InCommand(i, c.kernel->entry->name, s.message());
+      return InCommand(i, c.kernel->name, s.message());
     alone[i] = c.kernel->kernel->Alone(operands);
     const Traffic t = c.kernel->kernel->Reads(operands);
     read.weight_bytes += t.weight_bytes;

@@ -22,7 +22,7 @@ struct modelc_buffer {
 };
 
 struct modelc_kernel {
-  const modelc::cpu::KernelEntry* entry = nullptr;
+  std::string name;  // for messages
   std::unique_ptr<modelc::cpu::Kernel> kernel;
 };
 
@@ -49,6 +49,10 @@ void FreeBuffer(modelc_buffer* buffer);
 
 // NotFound names the kernel; InvalidArgument says what is wrong with the attributes.
 absl::StatusOr<std::unique_ptr<modelc_kernel>> ResolveKernel(std::string_view name, std::string_view attributes_json);
+
+// A kernel of generated code (plugins/abi/codegen.md); InvalidArgument says what is wrong with the description.
+absl::StatusOr<std::unique_ptr<modelc_kernel>> LoadKernel(absl::Span<const std::byte> image,
+                                                          std::string_view description_json);
 
 // Checks every command, then runs them in order.
 absl::Status Submit(modelc_stream& stream, absl::Span<const modelc_command> commands);

@@ -108,6 +108,10 @@ modelc_error* KernelResolve(modelc_device*, const char* name, const char* attrib
   return Give(ResolveKernel(name, attributes_json ? attributes_json : "{}"), out);
 }
 
+modelc_error* KernelLoad(modelc_device*, const void* image, uint64_t bytes, const char* description, modelc_kernel** out) {
+  return Give(LoadKernel({static_cast<const std::byte*>(image), bytes}, description), out);
+}
+
 void KernelFree(modelc_kernel* kernel) { delete kernel; }
 
 modelc_error* SubmitCommands(modelc_stream* stream, const modelc_command* commands, size_t n, uint64_t) {
@@ -147,5 +151,6 @@ extern "C" MODELC_EXPORT modelc_error* modelc_plugin_query(const modelc_host_api
   api.kernel_free = KernelFree;
   api.submit = modelc::sdk::NoThrow<SubmitCommands>;
   api.stream_counters = StreamCounters;
+  api.kernel_load = KernelLoad;
   return modelc::sdk::Answer(host, api, out);
 }

@@ -1,9 +1,9 @@
 //===- Export.cpp - the kernel dialect as a Program -----------------------===//
 #include "core/compiler/Passes.h"
+#include "core/compiler/kernel/Json.h"
 #include "dialects/kernel/Kernel.h"
 #include "dialects/lm/LM.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "nlohmann/json.hpp"
 #include "llvm/ADT/StringMap.h"
 
 using namespace mlir;
@@ -11,36 +11,9 @@ using namespace modelc;
 
 namespace {
 
-DType dtypeOf(Type type) {
-  if (isa<Float8E4M3FNType>(type))
-    return DType::kF8E4M3;
-  return type.isBF16() ? DType::kBF16 : type.isInteger(32) ? DType::kI32 : DType::kF32;
-}
-
 std::string locationOf(Location loc) {
   auto file = loc->findInstanceOf<FileLineColLoc>();
   return file ? file.getFilename().str() + ":" + std::to_string(file.getLine()) : "";
-}
-
-// Static attributes as kernel_resolve takes them.
-FailureOr<std::string> jsonOf(kernel::LaunchOp launch) {
-  nlohmann::json json = nlohmann::json::object();
-  for (NamedAttribute named : launch.getStatics()) {
-    nlohmann::json &value = json[named.getName().str()];
-    Attribute attr = named.getValue();
-    if (auto text = dyn_cast<StringAttr>(attr))
-      value = text.getValue().str();
-    else if (auto truth = dyn_cast<BoolAttr>(attr))
-      value = truth.getValue();
-    else if (auto whole = dyn_cast<IntegerAttr>(attr))
-      value = whole.getInt();
-    else if (auto number = dyn_cast<FloatAttr>(attr))
-      value = number.getValueAsDouble();
-    else
-      return launch.emitOpError("attribute '")
-             << named.getName().getValue() << "' is " << attr << "; want a number, a truth value or a string";
-  }
-  return json.dump();
 }
 
 class Exporter {
@@ -56,7 +29,8 @@ public:
     for (NamedAttribute parameter : op.getParameters())
       program.parameters[parameter.getName().str()] = lm::numberOf(parameter.getValue());
     for (Operation &declared : op.getBody().front())
-      declare(&declared);
+      if (failed(declare(&declared)))
+        return failure();
     for (auto entry : op.getBody().front().getOps<kernel::EntryOp>())
       if (failed(addEntry(entry)))
         return failure();
@@ -64,7 +38,7 @@ public:
   }
 
 private:
-  void declare(Operation *declared) {
+  LogicalResult declare(Operation *declared) {
     auto note = [&](StringRef name, Operand::Kind kind, size_t index) { symbols[name] = {kind, uint32_t(index)}; };
     if (auto buffer = dyn_cast<kernel::BufferOp>(declared)) {
       note(buffer.getSymName(), Operand::Kind::kBuffer, program.buffers.size());
@@ -84,11 +58,17 @@ private:
     } else if (auto constant = dyn_cast<kernel::ConstantOp>(declared)) {
       note(constant.getSymName(), Operand::Kind::kConstant, program.constants.size());
       program.constants.push_back({constant.getSymName().str(), constant.getValues().vec()});
+    } else if (auto code = dyn_cast<kernel::CodeOp>(declared)) {
+      codeNumbers[code.getSymName()] = program.code.size();
+      if (!code.getImage())
+        return code.emitOpError("is not compiled; run kernel-compile first");
+      program.code.push_back({descriptionOf(code), code.getImage()->str()});
     } else if (auto cache = dyn_cast<kernel::CacheOp>(declared)) {
       note(cache.getSymName(), Operand::Kind::kCache, program.caches.size());
       program.caches.push_back({cache.getSymName() == "latent" ? CacheKind::kLatent : CacheKind::kIndex,
                                 int64_t(cache.getLayers()), int64_t(cache.getPageBytes()), cache.getFormat().str()});
     }
+    return success();
   }
 
   LogicalResult addEntry(kernel::EntryOp entry) {
@@ -109,13 +89,13 @@ private:
   }
 
   LogicalResult addLaunch(kernel::LaunchOp launch, Repeat &layers) {
-    FailureOr<std::string> attributes = jsonOf(launch);
+    FailureOr<nlohmann::json> attributes = jsonOf(launch.getStatics());
     if (failed(attributes))
-      return failure();
+      return launch.emitOpError("has attributes that are neither numbers, truth values nor strings: ") << launch.getStatics();
     Launch out;
     out.op = launch.getOp().str();
     out.kernel = launch.getKernel().str();
-    out.attributes = *attributes;
+    out.attributes = attributes->dump();
     out.location = locationOf(launch.getLoc());
     for (Attribute tensor : launch.getTensors()) {
       if (auto input = dyn_cast<StringAttr>(tensor))
@@ -129,6 +109,12 @@ private:
       out.condition = {Condition::When::kContextAbove, int64_t(*launch.getAbove())};
     else if (launch.getAtMost())
       out.condition = {Condition::When::kContextAtMost, int64_t(*launch.getAtMost())};
+    if (launch.getKernel() == kernel::kGenerated) {
+      auto number = codeNumbers.find(launch.getCode().value_or(""));
+      if (number == codeNumbers.end())
+        return launch.emitOpError("runs generated code that is not there; run kernel-generate first");
+      out.code = number->second;
+    }
     if (launch.getTap()) {
       const uint32_t first = out.operands.size() - launch.getResults();
       for (auto [i, name] : llvm::enumerate(launch.getTap()->getAsRange<StringAttr>()))
@@ -141,6 +127,7 @@ private:
   kernel::ProgramOp op;
   Program program;
   llvm::StringMap<Operand> symbols;
+  llvm::StringMap<uint32_t> codeNumbers;
 };
 
 } // namespace

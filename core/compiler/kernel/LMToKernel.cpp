@@ -276,7 +276,7 @@ private:
                        "a carried value needs op 'copy' (plugins/abi/ops.md), for which the backend has no kernel");
     kernel::LaunchOp::create(b, loc, b.getStringAttr("copy"), kernelName, b.getArrayAttr({from, to}),
                              b.getDictionaryAttr({}), b.getI64IntegerAttr(1), IntegerAttr(), IntegerAttr(),
-                             ArrayAttr());
+                             ArrayAttr(), FlatSymbolRefAttr());
     return success();
   }
 
@@ -360,7 +360,7 @@ private:
     auto launch = [&](ArrayRef<Attribute> operands, IntegerAttr above, IntegerAttr atMost) {
       kernel::LaunchOp::create(b, op->getLoc(), b.getStringAttr(call.op), kernelName, b.getArrayAttr(operands),
                                statics.getDictionary(b.getContext()), b.getI64IntegerAttr(results), above, atMost,
-                               op->getAttrOfType<ArrayAttr>("tap"));
+                               op->getAttrOfType<ArrayAttr>("tap"), FlatSymbolRefAttr());
     };
     auto attend = dyn_cast<lm::MLAAttendLatentOp>(op);
     Operation *select = attend && attend.getSel() ? attend.getSel().getDefiningOp() : nullptr;

@@ -1,5 +1,6 @@
 //===- Fuse.cpp - lm-fuse: the closed set of fusions ----------------------===//
 #include "core/compiler/Passes.h"
+#include "core/compiler/codegen/Patterns.h"
 #include "core/compiler/manifest/ManifestSource.h"
 #include "core/compiler/plan/Build.h"
 
@@ -50,9 +51,14 @@ void fuseSelect(DSASelectOp select) {
 class LMFuse : public modelc::impl::LMFuseBase<LMFuse> {
 public:
   using LMFuseBase::LMFuseBase;
-  LMFuse(std::string manifest, bool keep) : source(std::move(manifest)) { keepScores = keep; }
+  LMFuse(std::string manifest, bool keep, std::string ops) : source(std::move(manifest)) {
+    keepScores = keep;
+    generate = std::move(ops);
+  }
 
-  LogicalResult initialize(MLIRContext *context) override { return source.load(manifestFile, context); }
+  LogicalResult initialize(MLIRContext *context) override {
+    return failure(failed(source.load(manifestFile, context)) || failed(generated.parse(generate, context)));
+  }
 
   void runOnOperation() override {
     SmallVector<RmsNormOp> norms;
@@ -61,16 +67,19 @@ public:
     getOperation().walk([&](DSASelectOp op) { selects.push_back(op); });
     if (source->HasOp("add_rms_norm"))
       llvm::for_each(norms, fuseAddNorm);
-    if (source->HasOp("dsa.logits_select") && !keepScores)
+    // There is no generated code for both at once.
+    const bool apart = keepScores || generated.match("dsa.logits") || generated.match("dsa.select");
+    if (source->HasOp("dsa.logits_select") && !apart)
       llvm::for_each(selects, fuseSelect);
   }
 
 private:
   ManifestSource source;
+  codegen::Patterns generated;
 };
 
 } // namespace
 
-std::unique_ptr<Pass> modelc::createLMFuse(std::string manifest, bool keepScores) {
-  return std::make_unique<LMFuse>(std::move(manifest), keepScores);
+std::unique_ptr<Pass> modelc::createLMFuse(std::string manifest, bool keepScores, std::string generate) {
+  return std::make_unique<LMFuse>(std::move(manifest), keepScores, std::move(generate));
 }

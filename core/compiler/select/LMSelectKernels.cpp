@@ -1,5 +1,7 @@
 //===- LMSelectKernels.cpp - lm-select-kernels ----------------------------===//
 #include "core/compiler/Passes.h"
+#include "core/compiler/codegen/Kernels.h"
+#include "core/compiler/codegen/Patterns.h"
 #include "core/compiler/manifest/ManifestSource.h"
 #include "dialects/lm/LM.h"
 #include "mlir/IR/Builders.h"
@@ -116,9 +118,14 @@ std::string namedValues(StringRef where, const WhereLookup &lookup) {
 class LMSelectKernels : public modelc::impl::LMSelectKernelsBase<LMSelectKernels> {
 public:
   using LMSelectKernelsBase::LMSelectKernelsBase;
-  LMSelectKernels(std::string manifest, std::string name) : source(std::move(manifest)) { backend = std::move(name); }
+  LMSelectKernels(std::string manifest, std::string name, std::string ops) : source(std::move(manifest)) {
+    backend = std::move(name);
+    generate = std::move(ops);
+  }
 
-  LogicalResult initialize(MLIRContext *context) override { return source.load(manifestFile, context); }
+  LogicalResult initialize(MLIRContext *context) override {
+    return failure(failed(source.load(manifestFile, context)) || failed(wanted.parse(generate, context)));
+  }
 
   void runOnOperation() override {
     Gaps gaps;
@@ -152,7 +159,13 @@ private:
       absl::StatusOr<bool> value = EvaluateWhere(kernel.where, lookup);
       return value.ok() && *value;
     };
-    if (const ManifestKernel *kernel = choose(*source, name, holds)) {
+    const bool generated = !source->target.triple.empty() && codegen::canGenerate(name);
+    const ManifestKernel *kernel = choose(*source, name, holds);
+    if (generated && (!kernel || wanted.match(name))) {
+      op->setAttr("kernel", StringAttr::get(op->getContext(), kernel::kGenerated));
+      return success();
+    }
+    if (kernel) {
       op->setAttr("kernel", StringAttr::get(op->getContext(), kernel->name));
       return success();
     }
@@ -189,10 +202,12 @@ private:
   }
 
   ManifestSource source;
+  codegen::Patterns wanted;
 };
 
 } // namespace
 
-std::unique_ptr<Pass> modelc::createLMSelectKernels(std::string manifest, std::string backend) {
-  return std::make_unique<LMSelectKernels>(std::move(manifest), std::move(backend));
+std::unique_ptr<Pass> modelc::createLMSelectKernels(std::string manifest, std::string backend,
+                                                    std::string generate) {
+  return std::make_unique<LMSelectKernels>(std::move(manifest), std::move(backend), std::move(generate));
 }

@@ -156,10 +156,14 @@ absl::StatusOr<modelc_tensor> Executor::Impl::Tensor(const Operand& operand, int
 }
 
 absl::StatusOr<modelc_kernel*> Executor::Impl::Kernel(const Launch& launch) {
-  const auto key = std::pair(launch.kernel, launch.attributes);
+  // Code is told apart by its number, kernels by their attributes.
+  const auto key = std::pair(launch.kernel, launch.code ? absl::StrCat(*launch.code) : launch.attributes);
   auto it = kernels.find(key);
   if (it == kernels.end()) {
-    MODELC_ASSIGN_OR_RETURN(DeviceKernel kernel, device->Resolve(launch.kernel, launch.attributes));
+    absl::StatusOr<DeviceKernel> made = launch.code ? device->Load(program.code[*launch.code].image,
+                                                                   program.code[*launch.code].description)
+                                                    : device->Resolve(launch.kernel, launch.attributes);
+    MODELC_ASSIGN_OR_RETURN(DeviceKernel kernel, std::move(made));
     it = kernels.emplace(key, std::move(kernel)).first;
   }
   return it->second.get();

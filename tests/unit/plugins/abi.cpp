@@ -9,6 +9,8 @@ static_assert(offsetof(modelc_tensor, shape) == 40 && sizeof(modelc_tensor) == 7
 static_assert(offsetof(modelc_command, n_tensors) == 16 && sizeof(modelc_command) == 24);
 static_assert(offsetof(modelc_plugin_api, submit) == 160);
 static_assert(offsetof(modelc_plugin_api, stream_counters) == 168);
+static_assert(offsetof(modelc_plugin_api, kernel_load) == 176);
+static_assert(offsetof(modelc_code_tensor, shape) == 16 && sizeof(modelc_code_tensor) == 48);
 
 static_assert(MODELC_INVALID_ARGUMENT == 3 && MODELC_UNAVAILABLE == 14);
 static_assert(MODELC_F32 == 0 && MODELC_BF16 == 1 && MODELC_F8E4M3 == 2 && MODELC_I32 == 3 && MODELC_U8 == 4);

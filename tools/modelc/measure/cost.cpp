@@ -140,6 +140,11 @@ const std::map<std::string, Model, std::less<>>& Models() {
        }},
       {"fake_quantize", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 4); }},
       {"add", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 1); }},
+      {"fused",
+       [](const Operands& o, const nlohmann::json& a) {
+         constexpr double kOperations = 4;  // of a step, for each element: what the ops of a chain have in the middle
+         return Elementwise(o, 0, kOperations * static_cast<double>(a.value("steps", nlohmann::json::array()).size()));
+       }},
       {"moe.combine",
        [](const Operands& o, const nlohmann::json&) { return Cost{.flops = 2 * o.size(Size::kM) * o.dim(0, 1)}; }},
       {"moe.route",

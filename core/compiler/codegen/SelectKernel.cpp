@@ -1,0 +1,125 @@
+//===- SelectKernel.cpp - dsa.select --------------------------------------===//
+//
+// A running threshold. Keys above it are kept with their positions; once there are too many, the k-th largest becomes
+// the threshold, and an equal key that comes later is not above it. Order of position is never lost, so nothing is
+// sorted. The k-th largest is found bit by bit, counting the keys that are at least a candidate.
+//
+//===----------------------------------------------------------------------===//
+#include "core/compiler/codegen/Kernels.h"
+
+using namespace mlir;
+
+namespace modelc::codegen {
+namespace {
+
+constexpr int64_t kBlock = 512; // scores taken between two looks at how many are kept
+
+class Select {
+public:
+  Select(Kernel &k) : k(k), c(k.c), top(k.integer("k")), room(2 * top + 2 * kBlock) {}
+
+  LogicalResult run() {
+    if (top <= 0 || k.size(3, 1) != top)
+      return k.error() << "selects " << top << " into " << k.size(3, 1) << " columns";
+    keys = k.scratch({room + c.lanes()}, c.getI32Type());
+    positions = k.scratch({room + c.lanes()}, c.getI32Type());
+    k.forItems({{0, 0}}, [&](ArrayRef<Val> place) {
+      Val t = place[0];
+      c.ifThen(c.load(k.tensor(2), {t}) >= 0, [&] { selectRow(t); });
+    });
+    return success();
+  }
+
+private:
+  Val none() { return c.i32(CodeBuilder::noKey); }
+
+  void selectRow(Val t) {
+    Type index = c.getIndexType();
+    Val columns = c.dim(k.tensor(0), 1);
+    Val visible = min(convert(c.load(k.tensor(1), {t}), index) + 1, columns);
+    visible = max(visible, c.index(0));
+    CodeBuilder::Vals state = c.loop(
+        c.index(0), visible, c.index(kBlock), {c.index(0), none()}, [&](Val first, ArrayRef<Val> before) {
+          CodeBuilder::Vals cutDown = c.ifElse(
+              before[0] > room - kBlock, {index, c.getI32Type()}, [&] { return cut(before[0]); },
+              [&] { return CodeBuilder::Vals{before[0], before[1]}; });
+          Val count = collect(t, first, min(first + kBlock, visible), cutDown[0], cutDown[1]);
+          return CodeBuilder::Vals{count, cutDown[1]};
+        });
+    Val count = c.ifElse(
+        state[0] > top, {index}, [&] { return CodeBuilder::Vals{cut(state[0])[0]}; },
+        [&] { return CodeBuilder::Vals{state[0]}; })[0];
+    c.loop(count, [&](Val i) { c.store(c.load(positions, {i}), k.tensor(3), {t, i}); });
+    c.loop(count, c.index(top), c.index(1), [&](Val i) { c.store(c.i32(-1), k.tensor(3), {t, i}); });
+  }
+
+  // Appends the keys of scores first … last - 1 that are above the threshold; gives how many are kept then.
+  Val collect(Val t, Val first, Val last, Val count, Val threshold) {
+    const int64_t n = c.lanes();
+    Val whole = (last - first) / n * n;
+    auto append = [&](Val key, Val position, Val at) {
+      c.store(key, keys, {at});
+      c.store(convert(position, c.getI32Type()), positions, {at});
+      return select(key > threshold, at + 1, at);
+    };
+    count = c.loop(first, first + whole, c.index(n), {count}, [&](Val i, ArrayRef<Val> before) {
+      Val key = c.sortKey(c.load(k.tensor(0), {t, i}, n));
+      return c.ifElse(
+          anyLane(key > threshold), {c.getIndexType()},
+          [&] {
+            Val at = before[0];
+            for (int64_t j = 0; j < n; ++j)
+              at = append(lane(key, j), i + j, at);
+            return CodeBuilder::Vals{at};
+          },
+          [&] { return CodeBuilder::Vals{before[0]}; });
+    })[0];
+    return c.loop(first + whole, last, c.index(1), {count}, [&](Val i, ArrayRef<Val> before) {
+      return CodeBuilder::Vals{append(c.sortKey(c.load(k.tensor(0), {t, i})), i, before[0])};
+    })[0];
+  }
+
+  // Leaves the k largest of `count` > k keys, and gives their number and the smallest of them.
+  CodeBuilder::Vals cut(Val count) {
+    const int64_t n = c.lanes();
+    Type i32 = c.getI32Type();
+    // Whole vectors: what stands behind the last key is none.
+    c.store(c.splat(none(), n), keys, {count});
+    auto countIf = [&](llvm::function_ref<Val(Val)> holds) {
+      auto type = c.vectorOf(i32, n);
+      Val sum = c.loop(c.index(0), count, c.index(n), {c.number(0, type)}, [&](Val i, ArrayRef<Val> before) {
+        // A mask is -1 where it holds.
+        Val mask = c.val(arith::ExtSIOp::create(c, type, holds(c.load(keys, {i}, n)).get()));
+        return CodeBuilder::Vals{before[0] - mask};
+      })[0];
+      return sumLanes(sum);
+    };
+    // The largest number that at least k keys reach, from the sign's bit down.
+    Val threshold = c.loop(c.index(0), c.index(32), c.index(1), {none()}, [&](Val i, ArrayRef<Val> before) {
+      Val bit = c.i32(INT32_MIN) >> convert(i, i32);
+      Val candidate = before[0] ^ bit; // the sign's bit is set where a key is negative
+      Val enough = countIf([&](Val key) { return key >= candidate; }) >= top;
+      return CodeBuilder::Vals{select(enough, candidate, before[0])};
+    })[0];
+    Val equal = top - countIf([&](Val key) { return key > threshold; }); // places for keys equal to the k-th
+    Val kept = c.loop(c.index(0), count, c.index(1), {c.index(0), equal}, [&](Val i, ArrayRef<Val> before) {
+      Val key = c.load(keys, {i}), position = c.load(positions, {i});
+      Val same = key == threshold, keep = (key > threshold) | (same & (before[1] > 0));
+      c.store(key, keys, {before[0]});
+      c.store(position, positions, {before[0]});
+      return CodeBuilder::Vals{select(keep, before[0] + 1, before[0]), select(same, before[1] - 1, before[1])};
+    })[0];
+    return {kept, threshold};
+  }
+
+  Kernel &k;
+  CodeBuilder &c;
+  int64_t top, room;
+  Value keys, positions;
+};
+
+} // namespace
+
+LogicalResult writeSelect(Kernel &k) { return Select(k).run(); }
+
+} // namespace modelc::codegen
