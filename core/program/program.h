@@ -105,9 +105,9 @@ struct Launch {
   std::string attributes;  // JSON object for kernel_resolve
   std::vector<Operand> operands;
   Condition condition;
-  std::optional<uint32_t> code;  // into the program's code, where it is generated
   std::vector<TapPoint> taps;
   std::string location;    // file:line of the model op, for messages
+  std::optional<uint32_t> code = {};  // into the program's code, where it is generated
 };
 
 // Runs its launches for layer = first … first + count - 1 ("{layer}" in weights, cache slices).

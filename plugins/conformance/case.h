@@ -52,6 +52,12 @@ std::vector<Case> MoECases();      // moe.route, moe.dispatch, moe.combine
 
 std::vector<Case> AllCases();
 
+// A case of the published model's sizes, for perf alone.
+inline Case Timed(Case c) {
+  c.timed = true;
+  return c;
+}
+
 // "T=3 K=200"
 std::string SizesName(std::initializer_list<std::pair<const char*, int64_t>> sizes);
 

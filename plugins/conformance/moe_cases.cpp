@@ -163,6 +163,8 @@ std::vector<Case> MoECases() {
       Route({9, 32, 6, 8, 3, 2.5, true}, Logits::kSpecial),
       Route({7, 256, 8, 8, 4, 2.5, true}, Logits::kNormal, MODELC_BF16),
       Route({0, 16, 4, 4, 2, 1.0, true}),
+      Timed(Route({1, 256, 8, 8, 4, 2.5, true})),
+      Timed(Route({64, 256, 8, 8, 4, 2.5, true})),
       Dispatch(7, 2, 5),
       Dispatch(1, 8, 256),
       Dispatch(33, 4, 16),

@@ -113,6 +113,11 @@ std::vector<Case> NormCases() {
     cases.push_back(LayerNormCase(2, 128, dtype, 30));
     cases.push_back(LayerNormCase(0, 128, dtype, 0));
   }
+  for (int64_t T : {1, 64}) {
+    cases.push_back(Timed(RmsNormCase(T, 7168, 0, 7168, MODELC_BF16)));
+    cases.push_back(Timed(AddRmsNormCase(T, 7168, MODELC_BF16)));
+    cases.push_back(Timed(LayerNormCase(T, 128, MODELC_BF16, 0)));
+  }
   return cases;
 }
 

@@ -241,6 +241,13 @@ std::vector<Case> RowCases() {
   cases.push_back(Add(1, 7168));
   cases.push_back(Add(3, 37));
   cases.push_back(Add(0, 64));
+  for (int64_t T : {1, 64}) {
+    cases.push_back(Timed(Rope({T, 128, 192, 128, 64, "interleaved", true, 4095})));
+    cases.push_back(Timed(Rope({T, 64, 128, 0, 64, "half", true, 4095})));
+    cases.push_back(Timed(Hadamard({T, 64, 128})));
+    cases.push_back(Timed(FakeQuantizeCase({T, 64, 128})));
+    cases.push_back(Timed(Add(T, 7168)));
+  }
   cases.push_back(Copy(MODELC_F32, {5, 33}));
   cases.push_back(Copy(MODELC_I32, {7, 9}));
   cases.push_back(Copy(MODELC_F32, {3, 4, 5}));

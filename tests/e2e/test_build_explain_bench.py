@@ -35,6 +35,39 @@ def test_a_damaged_built_file(tmp_path):
     assert result.returncode == 2 and "tiny.modelc: not a program file" in result.stderr
 
 
+def kernels(path, *flags):
+    result = modelc("explain", str(path), "--context", "4096", "--json", *flags)
+    assert result.returncode == 0, result.stderr
+    return {l["op"]: l["kernel"] for l in json.loads(result.stdout)["entries"]["step"]["launches"]}
+
+
+def test_generated_code_is_asked_for_by_name_and_built_in(tmp_path):
+    """What is generated is in the file and runs from there; damaged code does not run."""
+    weights = ("--weights", "models/nano/checkpoint")
+    assert kernels(MODEL, *weights, "--generate", "")["moe.route"] == "moe.route"
+    built = tmp_path / "nano.modelc"
+    result = modelc("build", MODEL, *weights, "--generate", "dsa.*,moe.route", "-o", str(built))
+    assert result.returncode == 0, result.stderr
+    ran = kernels(built)
+    assert ran["moe.route"] == ran["dsa.logits"] == ran["dsa.select"] == "generated"
+    assert ran["mla.attend_latent"] != "generated"
+    answer = modelc("run", str(built), "--prompt", "What is 12 + 30?", "--json")
+    assert answer.returncode == 0, answer.stderr
+    assert "42" in json.loads(answer.stdout)["choices"][0]["message"]["content"]
+
+    program = json.loads(built.read_text())
+    image = program["code"][0]["image"]
+    program["code"][0]["image"] = image[:10] + ("A" if image[10] != "A" else "B") + image[11:]
+    built.write_text(json.dumps(program))
+    refused = modelc("explain", str(built))
+    assert refused.returncode == 2 and "the code is damaged" in refused.stderr
+
+
+def test_generate_names_what_there_is():
+    result = modelc("explain", MODEL, "--generate", "dsa.think")
+    assert result.returncode == 2 and "no op matches 'dsa.think'" in result.stderr and "dsa.logits" in result.stderr
+
+
 def explain(context, rows=1):
     result = modelc("explain", MODEL, "--weights", "tests/fixtures/deepseek-v3.2", "--context", str(context),
                     "--rows", str(rows), "--json")

@@ -43,6 +43,15 @@ def test_json_report(name):
         assert values["hidden", layer]["rows"] > 0
 
 
+@pytest.mark.parametrize("name,numerics", [("tiny-fp8", "reference"), ("tiny-fp8", "deepseek"), ("tiny-fp8", "fast"),
+                                           ("tiny-sparse", "reference"), ("tiny-dense-topk", "reference")])
+def test_generated_code_keeps_the_goldens(name, numerics):
+    """Every op there is generated code for, chains among them, in place of the plugin's kernels."""
+    result = verify(GOLDENS / name, "--json", "--numerics", numerics, "--generate", "*")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert json.loads(result.stdout)["passed"]
+
+
 def test_wrong_hidden_state_is_the_first_failure(tmp_path):
     golden = copy_golden("tiny-sparse", tmp_path)
 

@@ -1,4 +1,5 @@
 // modelc opt: runs passes over a model file and prints the IR, at any level.
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -59,6 +60,10 @@ void Declare(po::options_description& options, po::positional_options_descriptio
       ("run-reproducer", po::bool_switch(), "run the passes a reproducer file names");
 }
 
+bool WantsManifest(llvm::StringRef pass) {
+  return llvm::is_contained({"lm-fuse", "lm-select-kernels", "kernel-fuse", "kernel-generate", "kernel-compile"}, pass);
+}
+
 // Says in a pass's own options what the flags give it, so that a reproducer has them too.
 absl::Status SetOptions(PipelineStep& step, const po::variables_map& flags) {
   std::string options;
@@ -68,7 +73,7 @@ absl::Status SetOptions(PipelineStep& step, const po::variables_map& flags) {
   if (step.name == "lm-resolve") {
     add("config", absl::StrJoin(Texts(flags, "config"), ","));
     add("weights", Text(flags, "weights"));
-  } else if (step.name == "lm-fuse" || step.name == "lm-select-kernels") {
+  } else if (WantsManifest(step.name)) {
     add("manifest", Text(flags, "manifest"));
   }
   if (options.empty()) return absl::OkStatus();
@@ -109,9 +114,9 @@ absl::StatusOr<mlir::OpPassManager> Steps(const po::variables_map& flags) {
   MODELC_ASSIGN_OR_RETURN(size_t first, find("from", from, 0));
   MODELC_ASSIGN_OR_RETURN(size_t last, find("until", until, all.size() - 1));
   if (first > last) return absl::InvalidArgumentError(absl::StrCat("--from ", from, " comes after --until ", until));
-  MODELC_ASSIGN_OR_RETURN(size_t fuse, find("until", "lm-fuse", 0));
-  MODELC_ASSIGN_OR_RETURN(size_t select, find("until", "lm-select-kernels", 0));
-  if (Text(flags, "manifest").empty() && first <= select && last >= fuse) {
+  const bool manifest = std::any_of(all.begin() + first, all.begin() + last + 1,
+                                    [](const PipelineStep& step) { return WantsManifest(step.name); });
+  if (Text(flags, "manifest").empty() && manifest) {
     MODELC_ASSIGN_OR_RETURN(std::unique_ptr<Device> device, OpenDevice(flags));
     options.manifest = device->manifest();
     options.backend = std::string(device->plugin().name());

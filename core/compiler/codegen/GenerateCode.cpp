@@ -21,7 +21,21 @@ Attribute attributeOf(Builder &b, const nlohmann::json &value) {
     return b.getI64IntegerAttr(value.get<int64_t>());
   if (value.is_number())
     return b.getF64FloatAttr(value.get<double>());
-  return b.getStringAttr(value.is_string() ? value.get<std::string>() : value.dump());
+  if (value.is_object()) {
+    NamedAttrList names;
+    for (const auto &[name, element] : value.items())
+      names.append(name, attributeOf(b, element));
+    return names.getDictionary(b.getContext());
+  }
+  if (value.is_array() && llvm::all_of(value, [](const nlohmann::json &n) { return n.is_number_integer(); }))
+    return b.getDenseI64ArrayAttr(value.get<std::vector<int64_t>>());
+  if (value.is_array()) {
+    SmallVector<Attribute> list;
+    for (const nlohmann::json &element : value)
+      list.push_back(attributeOf(b, element));
+    return b.getArrayAttr(list);
+  }
+  return b.getStringAttr(value.is_string() ? value.get<std::string>() : "");
 }
 
 Type elementOf(Builder &b, StringRef dtype) {
@@ -66,11 +80,10 @@ absl::StatusOr<Code> GenerateCode(std::string_view manifestText, const std::stri
   OpBuilder b(&context);
   OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
   b.setInsertionPointToStart(module->getBody());
-  NamedAttrList attributes;
   const nlohmann::json given = nlohmann::json::parse(attributesJson, nullptr, /*allow_exceptions=*/false);
-  for (const auto &[name, value] : given.items())
-    attributes.append(name, attributeOf(b, value));
-  codegen::KernelRequest request{op, attributes.getDictionary(&context), {}};
+  if (!given.is_object())
+    return absl::InvalidArgumentError("attributes are no JSON object");
+  codegen::KernelRequest request{op, cast<DictionaryAttr>(attributeOf(b, given)), {}};
   for (const TensorForm &form : tensors)
     request.tensors.push_back(tensorOf(b, form));
   const int64_t lanes = manifest.target.vector_bytes / 4;

@@ -76,3 +76,17 @@ kernel.program @taps limits [1, 1, 1, 1, 1, 1] parameters {} {
     }
   }
 }
+
+// -----
+
+kernel.program @code_c1 limits [1, 1, 1, 1, 1, 1] parameters {} {
+  // expected-error @below {{(C1) tensor ["T", 8] is neither unit nor a type and sizes}}
+  kernel.code @k0 "copy" tensors [["T", 8]] grid [] scratch 0 {}
+}
+
+// -----
+
+kernel.program @code_c2 limits [1, 1, 1, 1, 1, 1] parameters {} {
+  // expected-error @below {{(C2) grid dimension ["T", 0] is not [size, count]}}
+  kernel.code @k0 "copy" tensors [[f32, "T"]] grid [["T", 0]] scratch 0 {}
+}

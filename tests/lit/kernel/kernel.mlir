@@ -13,12 +13,16 @@ kernel.program @m limits [8, 8, 2, 1, 64, 16] arena 256 live 256 parameters {ind
   kernel.buffer @b0 f32 ["T", 8] at 0 bytes 256
   // CHECK: kernel.buffer @b1 i32 ["2*T", "C"]
   kernel.buffer @b1 i32 ["2*T", "C"]
+  // CHECK: kernel.code @k0 "copy" tensors {{\[\[}}f32, "T", 8], unit] grid {{\[\[}}"T", 2]] scratch 64 entry 16 image "\C3"
+  kernel.code @k0 "copy" tensors [[f32, "T", 8], unit] grid [["T", 2]] scratch 64 entry 16 image "\C3" {}
   // CHECK: kernel.entry @step outputs {logits = @b0}
   kernel.entry @step outputs {logits = @b0} {
     // CHECK: kernel.repeat 1 count 2
     kernel.repeat 1 count 2 {
       // CHECK: kernel.launch "linear" kernel "fast" ["ids", @w0, unit, @latent, @b0] results 1 static {act = "none"} above 4 tap ["hidden"]
       kernel.launch "linear" kernel "fast" ["ids", @w0, unit, @latent, @b0] results 1 static {act = "none"} above 4 tap ["hidden"]
+      // CHECK: kernel.launch "copy" kernel "generated" code @k0 [@b0, unit] results 0
+      kernel.launch "copy" kernel "generated" code @k0 [@b0, unit] results 0 static {}
       // CHECK: kernel.launch "copy" kernel "copy" [@b0, @b1] results 1 static {} at_most 4
       kernel.launch "copy" kernel "copy" [@b0, @b1] results 1 static {} at_most 4
     }

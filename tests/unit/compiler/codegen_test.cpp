@@ -1,11 +1,14 @@
 // Generated code against the references of the conformance suite, for each instruction set this processor has.
+#include <cmath>
 #include <cstdlib>
-#include <set>
 
 #include "core/compiler/generate.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "plugins/conformance/case.h"
 #include "plugins/conformance/conformance.h"
+#include "plugins/conformance/placed.h"
 
 namespace modelc {
 namespace {
@@ -18,6 +21,110 @@ absl::StatusOr<conformance::CodeFor> Generate(const std::string& manifest, const
   absl::StatusOr<Code> code = GenerateCode(manifest, op, attributes, forms);
   if (!code.ok()) return code.status();
   return conformance::CodeFor{code->image, code->description};
+}
+
+// A chain of ops in one function, and what its parts do one after another.
+struct ChainStep {
+  const char* op;
+  nlohmann::json attributes;
+  std::vector<int> tensors;  // as kernel-fuse numbers them
+};
+struct Chain {
+  const char* name;
+  std::vector<conformance::HostTensor> tensors;  // of the fused launch; outputs last
+  std::vector<std::vector<std::string>> dims;
+  std::vector<ChainStep> steps;
+};
+
+class CodegenChainTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    unsetenv("MODELC_CPU_ISA");
+    absl::StatusOr<const Plugin*> plugin = Plugin::Load(MODELC_CPU_PLUGIN);
+    ASSERT_TRUE(plugin.ok()) << plugin.status();
+    device_ = *Device::Open(*plugin, 0, 2);
+  }
+
+  void Run(const std::string& op, const nlohmann::json& attributes, const std::vector<std::vector<std::string>>& dims,
+           conformance::Tensors& tensors) {
+    std::vector<TensorForm> forms;
+    for (size_t i = 0; i < tensors.size(); ++i) forms.push_back({conformance::Name(tensors[i].dtype), dims[i]});
+    absl::StatusOr<Code> code = GenerateCode(device_->manifest(), op, attributes.dump(), forms);
+    ASSERT_TRUE(code.ok()) << code.status();
+    absl::StatusOr<DeviceKernel> kernel = device_->Load(code->image, code->description);
+    ASSERT_TRUE(kernel.ok()) << kernel.status();
+    ASSERT_TRUE(conformance::RunOnce(*device_, *kernel, tensors).ok());
+  }
+
+  // The chain at once and step by step give the same bits.
+  void Check(const Chain& chain) {
+    nlohmann::json steps = nlohmann::json::array();
+    for (const ChainStep& step : chain.steps) {
+      steps.push_back({{"op", step.op}, {"attributes", step.attributes}, {"tensors", step.tensors}});
+    }
+    conformance::Tensors fused = chain.tensors, apart = chain.tensors;
+    Run("fused", {{"steps", steps}}, chain.dims, fused);
+    std::vector<conformance::HostTensor> between;
+    for (const ChainStep& step : chain.steps) {
+      conformance::Tensors tensors;
+      std::vector<std::vector<std::string>> dims;
+      for (int t : step.tensors) {
+        const bool left = t < 0 && -1 - t < static_cast<int>(between.size());
+        tensors.push_back(left ? between[-1 - t] : t < 0 ? conformance::Output(MODELC_F32, chain.tensors[0].shape) : apart[t]);
+        tensors.back().role = left ? conformance::HostTensor::Role::kInput : tensors.back().role;
+        dims.push_back(t < 0 ? chain.dims[0] : chain.dims[t]);
+      }
+      Run(step.op, step.attributes, dims, tensors);
+      for (size_t i = 0; i < tensors.size(); ++i) {
+        if (step.tensors[i] >= 0) apart[step.tensors[i]] = tensors[i];
+      }
+      between.push_back(tensors.back());
+    }
+    for (size_t i = 0; i < fused.size(); ++i) EXPECT_EQ(fused[i].bytes, apart[i].bytes) << chain.name << " tensor " << i;
+  }
+
+  std::unique_ptr<Device> device_;
+};
+
+TEST_F(CodegenChainTest, IndexerQueriesAtOddSizes) {
+  for (const auto& [heads, width] : {std::pair<int64_t, int64_t>{3, 128}, {1, 64}, {5, 16}}) {
+    conformance::Random r("chain");
+    const int64_t half = width / 4;
+    conformance::Values frequencies(half);
+    for (double& f : frequencies) f = std::exp(-std::abs(r.Normal()));
+    Check({"rope, hadamard, fake_quantize",
+           {conformance::NormalF32(r, {5, heads, width}), conformance::I32({5}, {0, 1, 77, 4095, 163839}),
+            conformance::F32({half}, frequencies), conformance::Output(MODELC_F32, {5, heads, width})},
+           {{"T", std::to_string(heads), std::to_string(width)}, {"T"}, {std::to_string(half)},
+            {"T", std::to_string(heads), std::to_string(width)}},
+           {{"rope", {{"first", 0}, {"dim", 2 * half}, {"pairs", "half"}, {"keep", true}}, {0, 1, 2, -1}},
+            {"hadamard", nlohmann::json::object(), {-1, -2}},
+            {"fake_quantize", nlohmann::json::object(), {-2, 3}}}});
+  }
+}
+
+TEST_F(CodegenChainTest, AResultInTheMiddleIsKept) {
+  conformance::Random r("norm");
+  const conformance::Shape rows = {3, 149};
+  const std::vector<std::string> dims = {"T", "149"};
+  Check({"add_rms_norm, fake_quantize",
+         {conformance::NormalF32(r, rows), conformance::NormalF32(r, rows), conformance::Weight(r, MODELC_BF16, {149}),
+          conformance::Output(MODELC_F32, rows), conformance::Output(MODELC_F32, rows)},
+         {dims, dims, {"149"}, dims, dims},
+         {{"add_rms_norm", {{"eps", 1e-6}}, {0, 1, 2, 3, -1}}, {"fake_quantize", nlohmann::json::object(), {-1, 4}}}});
+}
+
+TEST(Codegen, SaysWhatItCannot) {
+  absl::StatusOr<const Plugin*> plugin = Plugin::Load(MODELC_CPU_PLUGIN);
+  ASSERT_TRUE(plugin.ok()) << plugin.status();
+  auto device = *Device::Open(*plugin, 0, 1);
+  EXPECT_EQ(GenerateCode(device->manifest(), "think", "{}", {}).status().code(), absl::StatusCode::kUnimplemented);
+  EXPECT_EQ(GenerateCode(R"({"schema": 1, "kernels": []})", "add", "{}", {}).status().code(),
+            absl::StatusCode::kUnimplemented);
+  const absl::Status odd =
+      GenerateCode(device->manifest(), "hadamard", "{}", {{"f32", {"T", "12"}}, {"f32", {"T", "12"}}}).status();
+  EXPECT_EQ(odd.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(odd.message()), ::testing::HasSubstr("want a power of two"));
 }
 
 class CodegenTest : public ::testing::TestWithParam<std::string> {};

@@ -194,6 +194,55 @@ TEST_F(PluginTest, RefusesUnknownKernelsAndBadAttributes) {
   }
 }
 
+// mov rax, [rdi]; mov dword [rax + 4 rsi], 2.0f as long as rsi < rdx: fills the items it is given.
+constexpr unsigned char kFillWithTwos[] = {0x48, 0x8b, 0x07, 0x48, 0x39, 0xd6, 0x7d, 0x0c, 0xc7, 0x04, 0xb0,
+                                           0x00, 0x00, 0x00, 0x40, 0x48, 0xff, 0xc6, 0xeb, 0xef, 0xc3};
+
+TEST_F(PluginTest, RunsGeneratedCodeOverItsGrid) {
+#if !defined(__x86_64__)
+  GTEST_SKIP() << "machine code of x86-64";
+#endif
+  const char* description = R"({"name": "twos", "entry": 0, "scratch": 0, "grid": [["D", 1]], "tensors": [["f32", "D"]]})";
+  modelc_kernel* twos = nullptr;
+  const Outcome o = Take(api_.kernel_load(device_, kFillWithTwos, sizeof kFillWithTwos, description, &twos));
+  ASSERT_NE(twos, nullptr) << o.message;
+  constexpr int64_t kMany = 100000;  // shared by the team
+  for (int64_t n : {int64_t{0}, int64_t{1}, int64_t{7}, kMany}) {
+    modelc_buffer* x = Floats(std::vector<float>(n + 1));
+    const modelc_tensor row = Row(x, n);
+    const modelc_command command = {twos, &row, 1};
+    ASSERT_EQ(api_.submit(stream_, &command, 1, 0), nullptr);
+    std::vector<float> got(n + 1), want(n + 1, 2.0f);
+    want[n] = 0;
+    ASSERT_EQ(api_.buffer_download(stream_, x, 0, got.data(), got.size() * 4), nullptr);
+    EXPECT_EQ(got, want);
+  }
+  modelc_tensor wrong = Row(Floats({1, 2}), 2);
+  wrong.dtype = MODELC_I32;
+  const modelc_command command = {twos, &wrong, 1};
+  EXPECT_THAT(Take(api_.submit(stream_, &command, 1, 0)).message, HasSubstr("command 0 (generated twos): tensor 0 has dtype 3"));
+  api_.kernel_free(twos);
+}
+
+TEST_F(PluginTest, RefusesGeneratedCodeItCannotCheck) {
+  modelc_kernel* k = nullptr;
+  EXPECT_THAT(Take(api_.kernel_load(device_, "", 0, "{}", &k)).message, HasSubstr("0 bytes"));
+  struct Case { const char *description, *message; };
+  for (const Case& c : {Case{"{", "no JSON object"}, Case{R"({"scratch": 0})", "'entry' is not a byte of the image, which has 21"},
+                        Case{R"({"entry": 21, "scratch": 0})", "'entry'"}, Case{R"({"entry": 0, "scratch": -1})", "'scratch'"},
+                        Case{R"({"entry": 0, "scratch": 0})", "'tensors'"},
+                        Case{R"({"entry": 0, "scratch": 0, "tensors": [["f64", 1]]})", "want a dtype"},
+                        Case{R"({"entry": 0, "scratch": 0, "tensors": [["f32", -1]]})", "a size is -1"},
+                        Case{R"({"entry": 0, "scratch": 0, "tensors": []})", "'grid'"},
+                        Case{R"({"entry": 0, "scratch": 0, "tensors": [["f32", "T"]], "grid": [["C", 1]]})", "a tensor's name"},
+                        Case{R"({"entry": 0, "scratch": 0, "tensors": [], "grid": [[4, 0]]})", "grid dimension"}}) {
+    const Outcome o = Take(api_.kernel_load(device_, kFillWithTwos, sizeof kFillWithTwos, c.description, &k));
+    EXPECT_EQ(o.code, MODELC_INVALID_ARGUMENT) << c.description;
+    EXPECT_THAT(o.message, HasSubstr(c.message)) << c.description;
+  }
+  EXPECT_EQ(k, nullptr);
+}
+
 TEST_F(PluginTest, BuffersAreZeroedAlignedAndWrapHostMemory) {
   for (uint64_t bytes : {uint64_t{0}, uint64_t{1}, uint64_t{5} << 20}) {
     modelc_buffer* b = nullptr;

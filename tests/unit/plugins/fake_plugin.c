@@ -176,7 +176,7 @@ typedef struct newer_api {
 static modelc_error* from_the_future(void) { return NULL; }
 
 #ifdef FAKE_OLDER
-/* As a plugin knows the struct that was built before its last, optional, function was added. */
+/* As a plugin knows the struct that was built before its last, optional, functions were added. */
 #define FAKE_SIZE offsetof(modelc_plugin_api, stream_counters)
 #elif defined(FAKE_TINY)
 #define FAKE_SIZE sizeof(uint32_t)

@@ -78,6 +78,8 @@ TEST_F(LoaderTest, AnOlderPluginLacksTheNewestFunction) {
   absl::StatusOr<std::unique_ptr<Device>> device = Device::Open(*plugin, 0, 0);
   ASSERT_TRUE(device.ok()) << device.status();
   EXPECT_EQ((*device)->ReadCounters()->weight_bytes, 0u);
+  EXPECT_EQ((*plugin)->api().kernel_load, nullptr);
+  EXPECT_EQ((*device)->Load("code", "{}").status().code(), absl::StatusCode::kUnimplemented);
 }
 
 TEST_F(LoaderTest, ANewerPluginIsUsedAsFarAsTheHostKnowsIt) {

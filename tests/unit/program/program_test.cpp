@@ -50,6 +50,9 @@ TEST(ProgramTest, RoundTripKeepsEverything) {
   EXPECT_EQ(select.operands[1].kind, Operand::Kind::kInput);
   EXPECT_EQ(select.operands[1].index, static_cast<uint32_t>(Input::kPos));
   EXPECT_EQ(select.operands[2].kind, Operand::Kind::kNone);
+  EXPECT_EQ(select.code, 0u);
+  EXPECT_EQ(parsed->entries[0].body[1].launches[0].code, std::nullopt);
+  EXPECT_EQ(parsed->code[0].image, program.code[0].image);
   EXPECT_EQ(parsed->entries[0].body[1].launches[0].taps[0].operand, 2u);
   EXPECT_EQ(parsed->entries[0].body[0].launches[0].location, "toy.mlir:3:5");
   EXPECT_EQ(parsed->weights[2].experts, 4);
@@ -118,6 +121,11 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"RepeatHuge", "/entries/0/body/1/count", 1 << 20, "whole number"},
         Damage{"TapOutside", "/entries/0/body/1/launches/0/taps/0/operand", 3, "tap on what is no buffer"},
         Damage{"TapOnWeight", "/entries/0/body/1/launches/0/taps/0/operand", 1, "tap on what is no buffer"},
+        Damage{"CodeOutside", "/entries/0/body/1/launches/1/code", 1, "whole number from 0 to 0"},
+        Damage{"CodeIsNone", "/code", json::array(), "runs code that the file does not hold"},
+        Damage{"CodeChanged", "/code/0/image", "McAA/g==", "the code is damaged"},
+        Damage{"CodeDescriptionChanged", "/code/0/description", "{\"entry\":1}", "the code is damaged"},
+        Damage{"CodeNoBase64", "/code/0/image", "**", "no base64"},
         Damage{"ConditionWhen", "/entries/0/body/1/launches/1/condition/when", "maybe", "unknown word"},
         Damage{"OutputOutside", "/entries/0/outputs/logits", 9, "whole number"},
         Damage{"OutputsAreAList", "/entries/0/outputs", json::array(), "wants an object"}),
