@@ -129,6 +129,10 @@ Val anyLane(Val mask) {
   return mask.code().val(vector::ReductionOp::create(mask.code(), vector::CombiningKind::OR, mask.get()));
 }
 
+Val allLanes(Val mask) {
+  return mask.code().val(vector::ReductionOp::create(mask.code(), vector::CombiningKind::AND, mask.get()));
+}
+
 Val lane(Val a, int64_t i) { return a.code().val(vector::ExtractOp::create(a.code(), a.get(), i)); }
 
 Val permute(Val a, Val b, ArrayRef<int64_t> from) {
@@ -177,6 +181,14 @@ Val CodeBuilder::number(double value, Type type) {
 
 Val CodeBuilder::splat(Val scalar, int64_t n) {
   return val(vector::BroadcastOp::create(*this, vectorOf(scalar.type(), n), scalar.get()));
+}
+
+Val CodeBuilder::counting(int64_t n) {
+  SmallVector<int32_t> numbers;
+  for (int64_t i = 0; i < n; ++i)
+    numbers.push_back(i);
+  return val(arith::ConstantOp::create(
+      *this, DenseElementsAttr::get(vectorOf(getI32Type(), n), ArrayRef<int32_t>(numbers))));
 }
 
 Val CodeBuilder::load(Value memory, Place place) { return val(memref::LoadOp::create(*this, memory, values(place))); }

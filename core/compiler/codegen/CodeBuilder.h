@@ -92,6 +92,7 @@ Val exp(Val a);
 Val sumLanes(Val a);
 Val maxLanes(Val a); // of integers and of floats without NaN
 Val anyLane(Val mask);
+Val allLanes(Val mask);
 Val lane(Val a, int64_t i);
 Val permute(Val a, Val b, llvm::ArrayRef<int64_t> from);
 /// The same bits as another type of the same element width, or vectors of the same size in bytes.
@@ -115,6 +116,7 @@ public:
   Val i32(int64_t value) { return number(value, getI32Type()); }
   Val index(int64_t value) { return number(value, getIndexType()); }
   Val splat(Val scalar, int64_t n);
+  Val counting(int64_t n); // 0 … n-1, i32
   mlir::VectorType vectorOf(mlir::Type element, int64_t n) { return mlir::VectorType::get({n}, element); }
 
   /// Memory is row-major and dense. A vector is n neighbours from the place on.

@@ -83,11 +83,7 @@ private:
   Val largest(Value keys, Val first, int64_t n) {
     const int64_t lanes = std::min(c.lanes(), n), whole = n / lanes * lanes;
     auto type = c.vectorOf(c.getI32Type(), lanes);
-    SmallVector<int32_t> counting;
-    for (int32_t i = 0; i < lanes; ++i)
-      counting.push_back(i);
-    Val numbers = c.val(arith::ConstantOp::create(c, DenseElementsAttr::get(type, ArrayRef<int32_t>(counting))));
-    Val base = convert(first, c.getI32Type());
+    Val numbers = c.counting(lanes), base = convert(first, c.getI32Type());
     CodeBuilder::Vals best = c.loop(
         c.index(0), c.index(whole), c.index(lanes), {c.number(CodeBuilder::noKey, type), numbers + base},
         [&](Val i, ArrayRef<Val> before) {

@@ -64,14 +64,21 @@ private:
     };
     count = c.loop(first, first + whole, c.index(n), {count}, [&](Val i, ArrayRef<Val> before) {
       Val key = c.sortKey(c.load(k.tensor(0), {t, i}, n));
+      Val above = key > threshold;
+      auto appendAll = [&] {
+        c.store(key, keys, {before[0]});
+        c.store(c.counting(n) + convert(i, c.getI32Type()), positions, {before[0]});
+        return CodeBuilder::Vals{before[0] + n};
+      };
+      auto appendSome = [&] {
+        Val at = before[0];
+        for (int64_t j = 0; j < n; ++j)
+          at = append(lane(key, j), i + j, at);
+        return CodeBuilder::Vals{at};
+      };
       return c.ifElse(
-          anyLane(key > threshold), {c.getIndexType()},
-          [&] {
-            Val at = before[0];
-            for (int64_t j = 0; j < n; ++j)
-              at = append(lane(key, j), i + j, at);
-            return CodeBuilder::Vals{at};
-          },
+          anyLane(above), {c.getIndexType()},
+          [&] { return c.ifElse(allLanes(above), {c.getIndexType()}, appendAll, appendSome); },
           [&] { return CodeBuilder::Vals{before[0]}; });
     })[0];
     return c.loop(first + whole, last, c.index(1), {count}, [&](Val i, ArrayRef<Val> before) {
