@@ -171,6 +171,7 @@ def KernelCompile : Pass<"kernel-compile", "::mlir::ModuleOp"> {
     Through the LLVM dialect and LLVM to position-independent images for the manifest's target (plugins/abi/codegen.md).
   }];
   let options = [Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">];
+  let dependentDialects = ["::mlir::cf::ControlFlowDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
 #endif // MODELC_CORE_COMPILER_PASSES

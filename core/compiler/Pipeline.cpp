@@ -40,7 +40,7 @@ std::vector<PipelineStep> buildPipeline(const CompileOptions &options) {
 
 void registerPasses() { registerModelcPasses(); }
 
-void registerDialects(DialectRegistry &registry) { 
+void registerDialects(DialectRegistry &registry) {
   registry.insert<lm::LMDialect, kernel::KernelDialect>();
   codegen::registerLowering(registry);
 }

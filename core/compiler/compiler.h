@@ -17,10 +17,10 @@ struct CompileOptions {
   const TensorIndex *checkpoint = nullptr; // checked against when set; else dtypes follow the config's quantization
   std::string manifest;                    // the backend's manifest JSON
   std::string backend = "cpu";
-  std::string numerics = "fast"; // "reference", "deepseek", "fast"
+  std::string numerics = "fast";  // "reference", "deepseek", "fast"
   std::string generate = "fused"; // ops that run generated code though there is a kernel: "dsa.*,moe.route"
-  std::string kv_dtype;          // "f8", "bf16", "f32"; empty: f8 for fast, f32 otherwise
-  int64_t max_rows = 512;        // T the arena is planned for
+  std::string kv_dtype;           // "f8", "bf16", "f32"; empty: f8 for fast, f32 otherwise
+  int64_t max_rows = 512;         // T the arena is planned for
   int64_t max_sequences = 64;
   int64_t max_context = 0; // tokens; 0: the config's max_position_embeddings
 };

@@ -17,8 +17,8 @@ struct TensorForm {
   std::vector<std::string> dims;
 };
 
-// Compiles op `op` of ops.md for a device with this manifest. Unimplemented where there is no generated code for the op, or
-// the device takes none; InvalidArgument where there is none for such tensors or attributes.
+// Compiles op `op` of ops.md for a device with this manifest. Unimplemented where there is no generated code for the
+// op, or the device takes none; InvalidArgument where there is none for such tensors or attributes.
 absl::StatusOr<Code> GenerateCode(std::string_view manifest, const std::string &op, std::string_view attributes_json,
                                   const std::vector<TensorForm> &tensors);
 

@@ -120,8 +120,8 @@ absl::Status CheckAlone(const Case& c, const DeviceKernel& kernel, Device& devic
   return absl::OkStatus();
 }
 
-absl::Status CheckSingleThread(const Case& c, const MakeKernel& make, Device& single, Tensors tensors,
-                               Tensors& batch, const std::vector<Values>& expected) {
+absl::Status CheckSingleThread(const Case& c, const MakeKernel& make, Device& single, Tensors tensors, Tensors& batch,
+                               const std::vector<Values>& expected) {
   MODELC_ASSIGN_OR_RETURN(DeviceKernel kernel, make(single));
   MODELC_RETURN_IF_ERROR(RunOnce(single, kernel, tensors));
   const std::vector<HostTensor*> one = Outputs(tensors), many = Outputs(batch);

@@ -1,4 +1,5 @@
-// The tensors of a case as generated code is asked for them: static sizes by number, the others by the letters of ops.md.
+// The tensors of a case as generated code is asked for them: static sizes by number, the others by the letters of
+// ops.md.
 #ifndef MODELC_PLUGINS_CONFORMANCE_CODE_TENSORS_H_
 #define MODELC_PLUGINS_CONFORMANCE_CODE_TENSORS_H_
 

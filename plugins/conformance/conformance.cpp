@@ -99,7 +99,8 @@ Kernels ListedKernels(const Manifest& manifest, const Case& c) {
 // Generated code for the case's tensors; `why` says why there is none.
 Kernels GeneratedKernels(const Generate& generate, const Device& device, const Case& c, std::string& why) {
   Random random(c.op + " " + c.name);
-  absl::StatusOr<CodeFor> code = generate(device.manifest(), c.op, c.attributes.dump(), CodeTensors(c.op, c.make(random)));
+  absl::StatusOr<CodeFor> code =
+      generate(device.manifest(), c.op, c.attributes.dump(), CodeTensors(c.op, c.make(random)));
   if (absl::IsUnimplemented(code.status())) {
     why = std::string(code.status().message());
     return {};

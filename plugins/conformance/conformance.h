@@ -38,9 +38,9 @@ struct CodeTensor {
 struct CodeFor {
   std::string image, description;
 };
-using Generate = std::function<absl::StatusOr<CodeFor>(const std::string& manifest, const std::string& op,
-                                                       const std::string& attributes_json,
-                                                       const std::vector<CodeTensor>& tensors)>;
+using Generate =
+    std::function<absl::StatusOr<CodeFor>(const std::string& manifest, const std::string& op,
+                                          const std::string& attributes_json, const std::vector<CodeTensor>& tensors)>;
 
 struct Options {
   uint32_t ordinal = 0;

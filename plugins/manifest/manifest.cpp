@@ -180,7 +180,8 @@ absl::StatusOr<CodegenTarget> ParseTarget(const nlohmann::json& manifest) {
   if (!device.is_object() || !device.contains("codegen") || device["codegen"] != "llvm-cpu") return CodegenTarget();
   const auto text = [&](const char* name) {
     const nlohmann::json& target = device.contains("target") ? device["target"] : device;
-    return target.is_object() && target.contains(name) && target[name].is_string() ? target[name].get<std::string>() : "";
+    return target.is_object() && target.contains(name) && target[name].is_string() ? target[name].get<std::string>()
+                                                                                   : "";
   };
   CodegenTarget target{text("triple"), text("cpu"), text("features")};
   if (target.triple.empty() || target.cpu.empty() || !device["target"].contains("vector_bytes") ||

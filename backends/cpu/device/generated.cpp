@@ -24,7 +24,8 @@ class Code {
     Code code;
     code.bytes_ = image.size();
     void* memory = mmap(nullptr, image.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return absl::ResourceExhaustedError(absl::StrCat("no memory for ", image.size(), " bytes of code"));
+    if (memory == MAP_FAILED)
+      return absl::ResourceExhaustedError(absl::StrCat("no memory for ", image.size(), " bytes of code"));
     code.memory_ = static_cast<std::byte*>(memory);
     std::memcpy(code.memory_, image.data(), image.size());
     if (mprotect(code.memory_, image.size(), PROT_READ | PROT_EXEC) != 0)
@@ -107,7 +108,8 @@ class GeneratedKernel final : public Kernel {
 
 absl::Status GeneratedKernel::Check(absl::Span<const Tensor> tensors) const {
   if (tensors.size() != description_.tensors.size())
-    return absl::InvalidArgumentError(absl::StrCat("got ", tensors.size(), " tensors; wanted ", description_.tensors.size()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("got ", tensors.size(), " tensors; wanted ", description_.tensors.size()));
   for (size_t i = 0; i < tensors.size(); ++i) {
     const Form& form = description_.tensors[i];
     const Tensor& t = tensors[i];
@@ -115,7 +117,8 @@ absl::Status GeneratedKernel::Check(absl::Span<const Tensor> tensors) const {
     if (form.left_out && t) return bad("is given; the code was made without it");
     if (form.left_out) continue;
     if (!t) return bad("is missing");
-    if (t.dtype != form.dtype) return bad("has dtype ", static_cast<int>(t.dtype), "; wanted ", static_cast<int>(form.dtype));
+    if (t.dtype != form.dtype)
+      return bad("has dtype ", static_cast<int>(t.dtype), "; wanted ", static_cast<int>(form.dtype));
     if (t.rank != static_cast<int>(form.dims.size())) return bad("has rank ", t.rank, "; wanted ", form.dims.size());
     if (form.dtype == MODELC_F8E4M3 && !t.scale) return bad("has no block scales");
     for (int d = 0; d < t.rank; ++d)
@@ -141,11 +144,14 @@ std::optional<SizeOf> ParseSize(const nlohmann::json& value, const std::map<std:
 
 absl::StatusOr<Description> ParseDescription(std::string_view text, uint64_t image_bytes) {
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const auto bad = [](auto... what) { return absl::InvalidArgumentError(absl::StrCat("description of generated code: ", what...)); };
+  const auto bad = [](auto... what) {
+    return absl::InvalidArgumentError(absl::StrCat("description of generated code: ", what...));
+  };
   if (!json.is_object()) return bad("is no JSON object");
   const auto number = [&](const char* name, int64_t most) -> std::optional<int64_t> {
     const auto it = json.find(name);
-    if (it == json.end() || !it->is_number_unsigned() || it->get<uint64_t>() > static_cast<uint64_t>(most)) return std::nullopt;
+    if (it == json.end() || !it->is_number_unsigned() || it->get<uint64_t>() > static_cast<uint64_t>(most))
+      return std::nullopt;
     return it->get<int64_t>();
   };
   Description out;

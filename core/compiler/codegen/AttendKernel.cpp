@@ -54,9 +54,7 @@ private:
       c.store(c.number(-__builtin_inf(), c.vectorOf(c.getF32Type(), side)), most, {h});
       c.store(zeros(side), sums, {h});
     });
-    c.loop(group, [&](Val h) {
-      c.eachVector(latent, [&](Val d, int64_t n) { c.store(zeros(n), values, {h, d}); });
-    });
+    c.loop(group, [&](Val h) { c.eachVector(latent, [&](Val d, int64_t n) { c.store(zeros(n), values, {h, d}); }); });
     c.loop(c.index(0), keys, c.index(kTileKeys), [&](Val first) {
       Val n = min(c.index(kTileKeys), keys - first);
       c.loop(n, [&](Val i) { loadRecord(t, positionOf(t, first + i), i); });
@@ -85,15 +83,15 @@ private:
           // Not read beyond the end.
           return c.ifElse(
               n[0] < longest, {c.getI1Type()},
-              [&] { return CodeBuilder::Vals{c.load(k.tensor(2), {t, n[0]}) >= 0}; },
+              [&] {
+                return CodeBuilder::Vals{c.load(k.tensor(2), {t, n[0]}) >= 0};
+              },
               [&] { return CodeBuilder::Vals{c.number(0, c.getI1Type())}; })[0];
         },
         [&](ArrayRef<Val> n) { return CodeBuilder::Vals{n[0] + 1}; })[0];
   }
 
-  Val positionOf(Val t, Val i) {
-    return k.has(2) ? convert(c.load(k.tensor(2), {t, i}), c.getIndexType()) : i;
-  }
+  Val positionOf(Val t, Val i) { return k.has(2) ? convert(c.load(k.tensor(2), {t, i}), c.getIndexType()) : i; }
 
   // Heads side by side; what is beyond the last head is 0.
   void loadQuery(Val t, Val firstHead, Val count) {

@@ -155,9 +155,8 @@ Val convert(Val a, Type to) {
   if (isa<IndexType>(from) || isa<IndexType>(to))
     return c.val(arith::IndexCastOp::create(c, type, a.get()));
   if (isa<FloatType>(from) && isa<FloatType>(to))
-    return from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth()
-               ? c.val(arith::ExtFOp::create(c, type, a.get()))
-               : c.val(arith::TruncFOp::create(c, type, a.get()));
+    return from.getIntOrFloatBitWidth() < to.getIntOrFloatBitWidth() ? c.val(arith::ExtFOp::create(c, type, a.get()))
+                                                                     : c.val(arith::TruncFOp::create(c, type, a.get()));
   if (isa<FloatType>(from))
     return c.val(arith::FPToSIOp::create(c, type, a.get()));
   if (isa<FloatType>(to))
@@ -187,8 +186,8 @@ Val CodeBuilder::counting(int64_t n) {
   SmallVector<int32_t> numbers;
   for (int64_t i = 0; i < n; ++i)
     numbers.push_back(i);
-  return val(arith::ConstantOp::create(
-      *this, DenseElementsAttr::get(vectorOf(getI32Type(), n), ArrayRef<int32_t>(numbers))));
+  return val(
+      arith::ConstantOp::create(*this, DenseElementsAttr::get(vectorOf(getI32Type(), n), ArrayRef<int32_t>(numbers))));
 }
 
 Val CodeBuilder::load(Value memory, Place place) { return val(memref::LoadOp::create(*this, memory, values(place))); }

@@ -1,7 +1,8 @@
 //===- CodeBuilder.h - writing vector code as expressions -------*- C++ -*-===//
 //
-// What the kernels of this folder are written with: scalars and vectors with the operators of C++, loops that take their
-// bodies as lambdas, conversions of the number formats. Every call appends ops of arith, math, vector, memref and scf.
+// What the kernels of this folder are written with: scalars and vectors with the operators of C++, loops that take
+// their bodies as lambdas, conversions of the number formats. Every call appends ops of arith, math, vector, memref and
+// scf.
 //
 //===----------------------------------------------------------------------===//
 #ifndef MODELC_CORE_COMPILER_CODEGEN_CODEBUILDER_H

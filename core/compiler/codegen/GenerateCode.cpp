@@ -1,10 +1,10 @@
 //===- GenerateCode.cpp - the code of one op by itself --------------------===//
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/compiler/codegen/Image.h"
 #include "core/compiler/codegen/Kernels.h"
 #include "core/compiler/generate.h"
 #include "core/compiler/kernel/Json.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/support/status.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"

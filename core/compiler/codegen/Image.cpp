@@ -185,8 +185,8 @@ LogicalResult compileToImage(kernel::CodeOp code, const CodegenTarget &target) {
   auto object = llvm::object::ObjectFile::createELFObjectFile(llvm::MemoryBufferRef(bytes, code.getSymName()));
   std::string image;
   uint64_t entry = 0;
-  llvm::Error bad = object ? Linker(*cast<llvm::object::ELF64LEObjectFile>(object->get())).run(image, entry)
-                           : object.takeError();
+  llvm::Error bad =
+      object ? Linker(*cast<llvm::object::ELF64LEObjectFile>(object->get())).run(image, entry) : object.takeError();
   if (bad)
     return code.emitOpError() << llvm::toString(std::move(bad));
   Builder b(code.getContext());

@@ -2,6 +2,8 @@
 #include "core/compiler/Passes.h"
 #include "core/compiler/codegen/Image.h"
 #include "core/compiler/manifest/ManifestSource.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 namespace modelc {
 #define GEN_PASS_DEF_KERNELCOMPILE

@@ -14,10 +14,10 @@ using Writer = LogicalResult (*)(Kernel &);
 
 const llvm::StringMap<Writer> &writers() {
   static const llvm::StringMap<Writer> all = {
-      {"fused", writeRows},      {"add", writeRows},         {"rms_norm", writeRows},  {"add_rms_norm", writeRows},
-      {"layer_norm", writeRows}, {"rope", writeRows},        {"hadamard", writeRows},  {"fake_quantize", writeRows},
-      {"moe.route", writeRoute}, {"dsa.logits", writeLogits}, {"dsa.select", writeSelect},
-      {"mla.attend_latent", writeAttend}};
+      {"fused", writeRows},        {"add", writeRows},           {"rms_norm", writeRows},
+      {"add_rms_norm", writeRows}, {"layer_norm", writeRows},    {"rope", writeRows},
+      {"hadamard", writeRows},     {"fake_quantize", writeRows}, {"moe.route", writeRoute},
+      {"dsa.logits", writeLogits}, {"dsa.select", writeSelect},  {"mla.attend_latent", writeAttend}};
   return all;
 }
 

@@ -1,8 +1,8 @@
 //===- Kernels.h - an op of ops.md as a function ----------------*- C++ -*-===//
 //
-// What stands behind `kernel-generate`: for a row of plugins/abi/ops.md, the shapes of its tensors and its attributes, a
-// function in the dialects vector, scf, memref, arith and math. A function computes a range of *items*, the places of a
-// grid that needs no order: any split of them over threads gives the same bits.
+// What stands behind `kernel-generate`: for a row of plugins/abi/ops.md, the shapes of its tensors and its attributes,
+// a function in the dialects vector, scf, memref, arith and math. A function computes a range of *items*, the places of
+// a grid that needs no order: any split of them over threads gives the same bits.
 //
 //===----------------------------------------------------------------------===//
 #ifndef MODELC_CORE_COMPILER_CODEGEN_KERNELS_H
@@ -16,15 +16,15 @@ namespace modelc::codegen {
 
 /// A tensor as the function sees it. Sizes that are known at run time alone have names; equal names, equal sizes.
 struct KernelTensor {
-  mlir::Type element; // null: the op leaves it out
+  mlir::Type element;                      // null: the op leaves it out
   llvm::SmallVector<mlir::Attribute> dims; // numbers and names
   bool blockScales = false; // f8E4M3FN with a float32 factor for each 128 x 128 of the last two dimensions
 };
 
 /// Which function.
 struct KernelRequest {
-  std::string op; // row of ops.md, or "fused" (kernel-fuse)
-  mlir::DictionaryAttr attributes; // by the names of ops.md
+  std::string op;                          // row of ops.md, or "fused" (kernel-fuse)
+  mlir::DictionaryAttr attributes;         // by the names of ops.md
   llvm::SmallVector<KernelTensor> tensors; // in its order
 };
 
@@ -91,11 +91,11 @@ private:
 };
 
 // One per family of ops.
-llvm::LogicalResult writeRows(Kernel &k);       // add, the norms, rope, hadamard, fake_quantize, and fused chains of them
-llvm::LogicalResult writeRoute(Kernel &k);      // moe.route
-llvm::LogicalResult writeLogits(Kernel &k);     // dsa.logits
-llvm::LogicalResult writeSelect(Kernel &k);     // dsa.select
-llvm::LogicalResult writeAttend(Kernel &k);     // mla.attend_latent
+llvm::LogicalResult writeRows(Kernel &k);   // add, the norms, rope, hadamard, fake_quantize, and fused chains of them
+llvm::LogicalResult writeRoute(Kernel &k);  // moe.route
+llvm::LogicalResult writeLogits(Kernel &k); // dsa.logits
+llvm::LogicalResult writeSelect(Kernel &k); // dsa.select
+llvm::LogicalResult writeAttend(Kernel &k); // mla.attend_latent
 
 } // namespace modelc::codegen
 

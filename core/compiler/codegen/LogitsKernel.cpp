@@ -68,8 +68,8 @@ private:
           };
           if (format.f8())
             c.ifElse(
-                c.anyE4M3NaN(pages.cache(), number, c.index(0), kPageTokens * width), {}, [&] { return turnAll(false); },
-                [&] { return turnAll(true); });
+                c.anyE4M3NaN(pages.cache(), number, c.index(0), kPageTokens * width), {},
+                [&] { return turnAll(false); }, [&] { return turnAll(true); });
           else
             turnAll(true);
           c.eachVector(kPageTokens, [&](Val token, int64_t n) {

@@ -106,7 +106,8 @@ FailureOr<OwningOpRef<ModuleOp>> lowerToLLVM(kernel::CodeOp code) {
       tensorOf.push_back(i);
   }
   if (tensorOf.size() + 3 != arguments.size())
-    return code.emitOpError("has a function of ") << arguments.size() << " operands for " << tensorOf.size() << " tensors";
+    return code.emitOpError("has a function of ")
+           << arguments.size() << " operands for " << tensorOf.size() << " tensors";
 
   OwningOpRef<ModuleOp> module = ModuleOp::create(code.getLoc());
   OpBuilder b(module->getBodyRegion());

@@ -16,7 +16,8 @@ public:
   mlir::Value cache() const { return k.tensor(first + 3); }
   Val sequence(Val t) const { return c.load(k.tensor(first + 1), {t}); }
   Val position(Val t) const { return c.load(k.tensor(first), {t}); }
-  /// Positions a row sees (index): pos + 1, or 0 for a padding row and one whose position the page table does not reach.
+  /// Positions a row sees (index): pos + 1, or 0 for a padding row and one whose position the page table does not
+  /// reach.
   Val visible(Val t) const;
   /// The page (i32) that holds `position` (index) of the row's sequence; -1 beyond the table, and where the table names
   /// a page that the cache does not have.

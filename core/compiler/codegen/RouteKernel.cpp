@@ -84,13 +84,13 @@ private:
     const int64_t lanes = std::min(c.lanes(), n), whole = n / lanes * lanes;
     auto type = c.vectorOf(c.getI32Type(), lanes);
     Val numbers = c.counting(lanes), base = convert(first, c.getI32Type());
-    CodeBuilder::Vals best = c.loop(
-        c.index(0), c.index(whole), c.index(lanes), {c.number(CodeBuilder::noKey, type), numbers + base},
-        [&](Val i, ArrayRef<Val> before) {
-          Val value = c.load(keys, {first + i}, lanes), better = value > before[0];
-          Val place = numbers + (base + convert(i, c.getI32Type()));
-          return CodeBuilder::Vals{select(better, value, before[0]), select(better, place, before[1])};
-        });
+    CodeBuilder::Vals best =
+        c.loop(c.index(0), c.index(whole), c.index(lanes), {c.number(CodeBuilder::noKey, type), numbers + base},
+               [&](Val i, ArrayRef<Val> before) {
+                 Val value = c.load(keys, {first + i}, lanes), better = value > before[0];
+                 Val place = numbers + (base + convert(i, c.getI32Type()));
+                 return CodeBuilder::Vals{select(better, value, before[0]), select(better, place, before[1])};
+               });
     Val top = maxLanes(best[0]);
     // The lowest place among the lanes that have it: the negative of the largest negative.
     Val place = 0.0 - maxLanes(select(best[0] == top, 0.0 - best[1], double(INT32_MIN)));
@@ -115,9 +115,8 @@ private:
     auto weight = [&](Val a) { return c.load(score, {convert(c.load(k.tensor(3), {t, a}), index)}); };
     Val factor = c.f32(k.real("scale"));
     if (k.integer("normalize"))
-      factor = factor / c.loop(c.index(0), c.index(active), c.index(1), {c.f32(0)}, [&](Val a, ArrayRef<Val> sum) {
-        return CodeBuilder::Vals{sum[0] + weight(a)};
-      })[0];
+      factor = factor / c.loop(c.index(0), c.index(active), c.index(1), {c.f32(0)},
+                               [&](Val a, ArrayRef<Val> sum) { return CodeBuilder::Vals{sum[0] + weight(a)}; })[0];
     c.loop(active, [&](Val a) { c.store(weight(a) * factor, k.tensor(2), {t, a}); });
   }
 

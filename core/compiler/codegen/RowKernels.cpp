@@ -1,7 +1,7 @@
 //===- RowKernels.cpp - ops that work row by row, alone or as chains ------===//
 //
-// A row of [T, h, D] is h rows of D with one position. A chain of ops does all its steps on one of them before the next,
-// so that what passes from step to step stays in the first cache or in registers.
+// A row of [T, h, D] is h rows of D with one position. A chain of ops does all its steps on one of them before the
+// next, so that what passes from step to step stays in the first cache or in registers.
 //
 //===----------------------------------------------------------------------===//
 #include "core/compiler/codegen/Kernels.h"
@@ -81,8 +81,8 @@ LogicalResult Chain::readSteps() {
   } else {
     for (Attribute entry : list) {
       auto form = cast<DictionaryAttr>(entry);
-      Step &step = steps.emplace_back(
-          Step{form.getAs<StringAttr>("op").str(), form.getAs<DictionaryAttr>("attributes"), {}});
+      Step &step =
+          steps.emplace_back(Step{form.getAs<StringAttr>("op").str(), form.getAs<DictionaryAttr>("attributes"), {}});
       llvm::append_range(step.tensors, form.getAs<DenseI64ArrayAttr>("tensors").asArrayRef());
     }
   }

@@ -38,11 +38,13 @@ private:
     Val columns = c.dim(k.tensor(0), 1);
     Val visible = min(convert(c.load(k.tensor(1), {t}), index) + 1, columns);
     visible = max(visible, c.index(0));
-    CodeBuilder::Vals state = c.loop(
-        c.index(0), visible, c.index(kBlock), {c.index(0), none()}, [&](Val first, ArrayRef<Val> before) {
+    CodeBuilder::Vals state =
+        c.loop(c.index(0), visible, c.index(kBlock), {c.index(0), none()}, [&](Val first, ArrayRef<Val> before) {
           CodeBuilder::Vals cutDown = c.ifElse(
               before[0] > room - kBlock, {index, c.getI32Type()}, [&] { return cut(before[0]); },
-              [&] { return CodeBuilder::Vals{before[0], before[1]}; });
+              [&] {
+                return CodeBuilder::Vals{before[0], before[1]};
+              });
           Val count = collect(t, first, min(first + kBlock, visible), cutDown[0], cutDown[1]);
           return CodeBuilder::Vals{count, cutDown[1]};
         });

@@ -91,7 +91,8 @@ private:
   LogicalResult addLaunch(kernel::LaunchOp launch, Repeat &layers) {
     FailureOr<nlohmann::json> attributes = jsonOf(launch.getStatics());
     if (failed(attributes))
-      return launch.emitOpError("has attributes that are neither numbers, truth values nor strings: ") << launch.getStatics();
+      return launch.emitOpError("has attributes that are neither numbers, truth values nor strings: ")
+             << launch.getStatics();
     Launch out;
     out.op = launch.getOp().str();
     out.kernel = launch.getKernel().str();

@@ -54,8 +54,7 @@ private:
 
   bool mayJoin(kernel::LaunchOp maker, kernel::LaunchOp launch, Attribute row) {
     if (maker.getTap() || maker.getAboveAttr() != launch.getAboveAttr() ||
-        maker.getAtMostAttr() != launch.getAtMostAttr() || !sameRows(maker.getTensors()[0], row) ||
-        !usedTwice(row))
+        maker.getAtMostAttr() != launch.getAtMostAttr() || !sameRows(maker.getTensors()[0], row) || !usedTwice(row))
       return false;
     // Taps name results from the first on, and the maker's come first.
     if (launch.getTap() && maker.getResults() > 1)

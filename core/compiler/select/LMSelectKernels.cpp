@@ -207,7 +207,6 @@ private:
 
 } // namespace
 
-std::unique_ptr<Pass> modelc::createLMSelectKernels(std::string manifest, std::string backend,
-                                                    std::string generate) {
+std::unique_ptr<Pass> modelc::createLMSelectKernels(std::string manifest, std::string backend, std::string generate) {
   return std::make_unique<LMSelectKernels>(std::move(manifest), std::move(backend), std::move(generate));
 }

@@ -70,7 +70,9 @@ class CodegenChainTest : public ::testing::Test {
       std::vector<std::vector<std::string>> dims;
       for (int t : step.tensors) {
         const bool left = t < 0 && -1 - t < static_cast<int>(between.size());
-        tensors.push_back(left ? between[-1 - t] : t < 0 ? conformance::Output(MODELC_F32, chain.tensors[0].shape) : apart[t]);
+        tensors.push_back(left    ? between[-1 - t]
+                          : t < 0 ? conformance::Output(MODELC_F32, chain.tensors[0].shape)
+                                  : apart[t]);
         tensors.back().role = left ? conformance::HostTensor::Role::kInput : tensors.back().role;
         dims.push_back(t < 0 ? chain.dims[0] : chain.dims[t]);
       }
@@ -80,7 +82,8 @@ class CodegenChainTest : public ::testing::Test {
       }
       between.push_back(tensors.back());
     }
-    for (size_t i = 0; i < fused.size(); ++i) EXPECT_EQ(fused[i].bytes, apart[i].bytes) << chain.name << " tensor " << i;
+    for (size_t i = 0; i < fused.size(); ++i)
+      EXPECT_EQ(fused[i].bytes, apart[i].bytes) << chain.name << " tensor " << i;
   }
 
   std::unique_ptr<Device> device_;
@@ -95,7 +98,9 @@ TEST_F(CodegenChainTest, IndexerQueriesAtOddSizes) {
     Check({"rope, hadamard, fake_quantize",
            {conformance::NormalF32(r, {5, heads, width}), conformance::I32({5}, {0, 1, 77, 4095, 163839}),
             conformance::F32({half}, frequencies), conformance::Output(MODELC_F32, {5, heads, width})},
-           {{"T", std::to_string(heads), std::to_string(width)}, {"T"}, {std::to_string(half)},
+           {{"T", std::to_string(heads), std::to_string(width)},
+            {"T"},
+            {std::to_string(half)},
             {"T", std::to_string(heads), std::to_string(width)}},
            {{"rope", {{"first", 0}, {"dim", 2 * half}, {"pairs", "half"}, {"keep", true}}, {0, 1, 2, -1}},
             {"hadamard", nlohmann::json::object(), {-1, -2}},
