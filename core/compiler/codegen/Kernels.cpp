@@ -14,10 +14,19 @@ using Writer = LogicalResult (*)(Kernel &);
 
 const llvm::StringMap<Writer> &writers() {
   static const llvm::StringMap<Writer> all = {
-      {"fused", writeRows},        {"add", writeRows},           {"rms_norm", writeRows},
-      {"add_rms_norm", writeRows}, {"layer_norm", writeRows},    {"rope", writeRows},
-      {"hadamard", writeRows},     {"fake_quantize", writeRows}, {"moe.route", writeRoute},
-      {"dsa.logits", writeLogits}, {"dsa.select", writeSelect},  {"mla.attend_latent", writeAttend}};
+      {"fused", writeRows},           {"add", writeRows},
+      {"rms_norm", writeRows},        {"add_rms_norm", writeRows},
+      {"layer_norm", writeRows},      {"rope", writeRows},
+      {"hadamard", writeRows},        {"fake_quantize", writeRows},
+      {"moe.route", writeRoute},      {"dsa.logits", writeLogits},
+      {"dsa.select", writeSelect},    {"mla.attend_latent", writeAttend},
+      {"embed", writeMove},           {"take_rows", writeMove},
+      {"copy", writeMove},            {"concat", writeMove},
+      {"moe.dispatch", writeMove},    {"moe.combine", writeMove},
+      {"mla.append", writeMove},      {"dsa.append", writeMove},
+      {"linear", writeLinear},        {"linear_silu_mul", writeLinear},
+      {"head_linear", writeLinear},   {"grouped_linear", writeLinear},
+      {"grouped_linear_silu_mul", writeLinear}};
   return all;
 }
 
@@ -112,6 +121,15 @@ void Kernel::forItems(ArrayRef<GridDim> dims, function_ref<void(ArrayRef<Val>)> 
     }
     body(place);
   });
+}
+
+Val Kernel::weight(size_t i, CodeBuilder::Place place, int64_t n) const {
+  if (!scale(i))
+    return c.loadF32(tensor(i), place, n);
+  SmallVector<Val> block(place);
+  for (Val &at : MutableArrayRef(block).take_back(2))
+    at = at / 128;
+  return c.fromE4M3(c.load(tensor(i), place, n)) * c.load(scale(i), block);
 }
 
 Value Kernel::scratch(ArrayRef<int64_t> shape, Type element) {

@@ -76,6 +76,9 @@ public:
   /// Calls body with the place of each item of the function's range. Once per kernel.
   void forItems(llvm::ArrayRef<GridDim> dims, llvm::function_ref<void(llvm::ArrayRef<Val>)> body);
 
+  /// n neighbours of a weight's row as float32, times their block's scale; they lie in one block.
+  Val weight(size_t i, CodeBuilder::Place place, int64_t n) const;
+
   /// Memory of one worker, contents undefined.
   mlir::Value scratch(llvm::ArrayRef<int64_t> shape, mlir::Type element);
 
@@ -96,6 +99,8 @@ llvm::LogicalResult writeRoute(Kernel &k);  // moe.route
 llvm::LogicalResult writeLogits(Kernel &k); // dsa.logits
 llvm::LogicalResult writeSelect(Kernel &k); // dsa.select
 llvm::LogicalResult writeAttend(Kernel &k); // mla.attend_latent
+llvm::LogicalResult writeMove(Kernel &k);   // embed, take_rows, copy, concat, moe.dispatch, moe.combine, the appends
+llvm::LogicalResult writeLinear(Kernel &k); // linear, head_linear, grouped_linear, and their gated forms
 
 } // namespace modelc::codegen
 

@@ -12,11 +12,11 @@ using namespace mlir;
 namespace modelc::codegen {
 namespace {
 
-constexpr int64_t kBlock = 512; // scores taken between two looks at how many are kept
+constexpr int64_t kBlockScores = 512; // scores taken between two looks at how many are kept
 
 class Select {
 public:
-  Select(Kernel &k) : k(k), c(k.c), top(k.integer("k")), room(2 * top + 2 * kBlock) {}
+  Select(Kernel &k) : k(k), c(k.c), top(k.integer("k")), room(2 * top + 2 * kBlockScores) {}
 
   LogicalResult run() {
     if (top <= 0 || k.size(3, 1) != top)
@@ -39,13 +39,13 @@ private:
     Val visible = min(convert(c.load(k.tensor(1), {t}), index) + 1, columns);
     visible = max(visible, c.index(0));
     CodeBuilder::Vals state =
-        c.loop(c.index(0), visible, c.index(kBlock), {c.index(0), none()}, [&](Val first, ArrayRef<Val> before) {
+        c.loop(c.index(0), visible, c.index(kBlockScores), {c.index(0), none()}, [&](Val first, ArrayRef<Val> before) {
           CodeBuilder::Vals cutDown = c.ifElse(
-              before[0] > room - kBlock, {index, c.getI32Type()}, [&] { return cut(before[0]); },
+              before[0] > room - kBlockScores, {index, c.getI32Type()}, [&] { return cut(before[0]); },
               [&] {
                 return CodeBuilder::Vals{before[0], before[1]};
               });
-          Val count = collect(t, first, min(first + kBlock, visible), cutDown[0], cutDown[1]);
+          Val count = collect(t, first, min(first + kBlockScores, visible), cutDown[0], cutDown[1]);
           return CodeBuilder::Vals{count, cutDown[1]};
         });
     Val count = c.ifElse(

@@ -1,6 +1,7 @@
 // Generated code against the references of the conformance suite, for each instruction set this processor has.
 #include <cmath>
 #include <cstdlib>
+#include <set>
 
 #include "core/compiler/generate.h"
 #include "gmock/gmock.h"
@@ -132,6 +133,14 @@ TEST(Codegen, SaysWhatItCannot) {
   EXPECT_THAT(std::string(odd.message()), ::testing::HasSubstr("want a power of two"));
 }
 
+// All of the table but the one that is generated as two.
+std::vector<std::string> Ops() {
+  std::set<std::string> ops;
+  for (const conformance::Case& c : conformance::AllCases()) ops.insert(c.op);
+  ops.erase("dsa.logits_select");
+  return {ops.begin(), ops.end()};
+}
+
 class CodegenTest : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(CodegenTest, ComputesWhatTheReferenceDoes) {
@@ -153,9 +162,7 @@ TEST_P(CodegenTest, ComputesWhatTheReferenceDoes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, CodegenTest,
-                         ::testing::Values("add", "rms_norm", "add_rms_norm", "layer_norm", "rope", "hadamard",
-                                           "fake_quantize", "moe.route", "dsa.logits", "dsa.select",
-                                           "mla.attend_latent"),
+                         ::testing::ValuesIn(Ops()),
                          [](const auto& info) {
                            std::string name = info.param;
                            for (char& c : name) c = c == '.' ? '_' : c;
