@@ -101,7 +101,7 @@ def Kernel_LaunchOp : Kernel_Op<"launch", [HasParent<"RepeatOp">]> {
   let hasVerifier = 1;
 }
 
-def Kernel_CodeOp : Kernel_Op<"code", [IsolatedFromAbove, NoTerminator, SymbolTable, Symbol]> {
+def Kernel_CodeOp : Kernel_Op<"code", [IsolatedFromAbove, NoTerminator, SingleBlock, SymbolTable, Symbol]> {
   let summary = "Generated code of a launch, as a function and then as an image";
   let description = [{
     The function takes the launch's tensors as memrefs (block scales follow their matrix), the first and the last item of its range
@@ -116,7 +116,7 @@ def Kernel_CodeOp : Kernel_Op<"code", [IsolatedFromAbove, NoTerminator, SymbolTa
     (C1) a tensor is unit or a type and sizes   (C2) grid dimensions are a size and a count of at least 1}];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$op, ArrayAttr:$tensors, ArrayAttr:$grid, I64Attr:$scratch,
                        OptionalAttr<I64Attr>:$entry, OptionalAttr<StrAttr>:$image);
-  let regions = (region MaxSizedRegion<1>:$body);
+  let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = [{$sym_name $op `tensors` $tensors `grid` $grid `scratch` $scratch (`entry` $entry^ `image` $image)?
                          attr-dict-with-keyword $body}];
   let hasVerifier = 1;

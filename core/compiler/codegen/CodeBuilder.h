@@ -171,7 +171,8 @@ public:
   Val clamp448(Val value);
   /// 2^ceil(log2(max(amax, 1e-4) / 448)) of a largest magnitude; infinity gives 2^127.
   Val powerOfTwoScale(Val amax);
-  /// Any float-like row as f32: loads n values of f32, or of bf16 stored as such.
+  /// Any float-like row as f32: loads one or n values of f32, or of bf16 stored as such.
+  Val loadF32(mlir::Value memory, Place place);
   Val loadF32(mlir::Value memory, Place place, int64_t n);
   /// Orders floats as i32: greater float, greater key; -0 as 0; NaN below all, and above `noKey`.
   Val sortKey(Val value);

@@ -105,6 +105,11 @@ Val CodeBuilder::powerOfTwoScale(Val amax) {
   return bits(codegen::min(exponent, number(254, exponent.type())) << 23, getF32Type());
 }
 
+Val CodeBuilder::loadF32(Value memory, Place place) {
+  Val loaded = load(memory, place);
+  return loaded.element().isBF16() ? fromBf16(bits(loaded, getIntegerType(16))) : loaded;
+}
+
 Val CodeBuilder::loadF32(Value memory, Place place, int64_t n) {
   Val loaded = load(memory, place, n);
   return loaded.element().isBF16() ? fromBf16(bits(loaded, getIntegerType(16))) : loaded;

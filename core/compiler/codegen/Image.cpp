@@ -190,7 +190,7 @@ LogicalResult compileToImage(kernel::CodeOp code, const CodegenTarget &target) {
   if (bad)
     return code.emitOpError() << llvm::toString(std::move(bad));
   Builder b(code.getContext());
-  code.getBody().getBlocks().clear();
+  code.getBody().front().clear();
   code.setEntryAttr(b.getI64IntegerAttr(entry));
   code.setImageAttr(b.getStringAttr(image));
   return success();

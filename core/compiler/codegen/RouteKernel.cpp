@@ -31,7 +31,7 @@ private:
     c.eachVector(experts, [&](Val e, int64_t n) {
       Val s = 1.0 / (exp(-c.load(k.tensor(0), {t, e}, n)) + 1.0);
       c.store(s, score, {e});
-      c.store(c.sortKey(s + c.load(k.tensor(1), {e}, n)), key, {e});
+      c.store(c.sortKey(s + c.loadF32(k.tensor(1), {e}, n)), key, {e});
     });
     if (kept < groups)
       keepGroups(t);
@@ -76,7 +76,7 @@ private:
 
   Val biased(Val, Val expert) {
     Val e = convert(expert, c.getIndexType());
-    return c.load(score, {e}) + c.load(k.tensor(1), {e});
+    return c.load(score, {e}) + c.loadF32(k.tensor(1), {e});
   }
 
   // The number (i32) of the largest of keys first … first + n - 1, the lowest among equals.

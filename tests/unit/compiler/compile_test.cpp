@@ -306,7 +306,8 @@ TEST(CompileErrors, MalformedModels) {
   EXPECT_THAT(compile("\x01\x02\xff"), HasSubstr("m.mlir:1:1: "));
   EXPECT_THAT(compile(""), HasSubstr("the file holds 0 lm.model ops; want one"));
   EXPECT_THAT(compile("lm.model @m {\n  lm.mystery\n}"), HasSubstr("m.mlir:2:"));
-  EXPECT_THAT(compile("func.func @f() { return }"), HasSubstr("func"));
+  EXPECT_THAT(compile("func.func @f() { return }"), HasSubstr("holds 0 lm.model"));
+  EXPECT_THAT(compile("toy.op"), HasSubstr("toy"));
   EXPECT_THAT(compile("lm.model @a {\n}\nlm.model @b {\n}"), HasSubstr("holds 2 lm.model ops"));
   EXPECT_THAT(compile("lm.model @m {\n  lm.entry @step {\n    %x = lm.input \"ids\"\n    %y = lm.linear %x \"w\" to [@n]\n"
                       "    lm.return [\"logits\"] %y\n  }\n}"),
