@@ -17,7 +17,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::MakeTensor;
 using testing::Safetensors;
-using testing::TempDir;
 
 constexpr char kIndex[] = "model.safetensors.index.json";
 

@@ -22,7 +22,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::MakeTensor;
 using testing::Safetensors;
-using testing::TempDir;
 using testing::TestTensor;
 
 ToyCounts Counts() {

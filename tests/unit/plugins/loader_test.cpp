@@ -6,6 +6,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "plugins/loader/plugin.h"
+#include "tests/unit/temp_dir.h"
 
 namespace modelc {
 namespace {
@@ -33,8 +34,6 @@ class LoaderTest : public ::testing::Test {
   void SetUp() override {
     const char* path = getenv("MODELC_PLUGIN_PATH");
     if (path != nullptr) saved_path_ = path;
-    folder_ = fs::path(::testing::TempDir()) / ("modelc_loader_" + std::to_string(getpid()));
-    fs::create_directories(folder_);
   }
   // After every case, whatever it loaded, a good plugin still works.
   void TearDown() override {
@@ -43,14 +42,10 @@ class LoaderTest : public ::testing::Test {
     absl::StatusOr<std::unique_ptr<Device>> device = Device::Open(*plugin, 0, 0);
     ASSERT_TRUE(device.ok()) << device.status();
     EXPECT_TRUE((*device)->Sync().ok());
-    fs::remove_all(folder_);
     setenv("MODELC_PLUGIN_PATH", saved_path_.c_str(), 1);
   }
 
-  fs::path Write(const std::string& name, const std::string& contents) {
-    std::ofstream(folder_ / name, std::ios::binary) << contents;
-    return folder_ / name;
-  }
+  fs::path Write(const std::string& name, const std::string& contents) { return temp_.Write(name, contents); }
   // A folder of its own for each, as FindPlugins lists whole folders.
   void SearchIn(std::initializer_list<const char*> fakes) {
     std::string path;
@@ -58,7 +53,8 @@ class LoaderTest : public ::testing::Test {
     setenv("MODELC_PLUGIN_PATH", path.c_str(), 1);
   }
 
-  fs::path folder_;
+  TempDir temp_;
+  const fs::path folder_ = temp_.path();
   std::string saved_path_;
 };
 

@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
+
+#include "tests/unit/temp_dir.h"
 
 namespace modelc {
 namespace {
@@ -14,12 +15,10 @@ namespace fs = std::filesystem;
 
 class ProblemFile : public ::testing::Test {
  protected:
-  ~ProblemFile() override { fs::remove(path_); }
   absl::StatusOr<std::vector<Problem>> Read(const std::string& text, int64_t limit = 0) {
-    std::ofstream(path_, std::ios::binary) << text;
-    return ReadProblems(path_, limit);
+    return ReadProblems(dir_.Write("problems.jsonl", text), limit);
   }
-  const fs::path path_ = fs::path(::testing::TempDir()) / "problem_test.jsonl";
+  TempDir dir_;
 };
 
 std::string Line(const std::string& task, const std::string& score = R"({"rule":"last_number","value":3})",
@@ -54,7 +53,7 @@ TEST_F(ProblemFile, ErrorsNameLineAndField) {
   EXPECT_THAT(message(Line("a", R"({"rule":"equals","value":"3"})", R"("max_tokens":0,)")), HasSubstr("'max_tokens'"));
   EXPECT_THAT(message("\n\n"), HasSubstr("holds no problems"));
   EXPECT_EQ(ReadProblems("no/such/file", 0).status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(ReadProblems(::testing::TempDir(), 0).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReadProblems(dir_.path(), 0).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(ProblemFile, EveryPublicFileOfNanoReads) {

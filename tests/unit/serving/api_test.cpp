@@ -3,10 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "core/serving/fields.h"
 #include "tests/unit/serving/fakes.h"
+#include "tests/unit/temp_dir.h"
 
 namespace modelc {
 namespace {
@@ -16,20 +15,16 @@ using testing::HasSubstr;
 
 constexpr char kHello[] = R"({"messages": [{"role": "user", "content": "Hi"}]})";
 
-std::string WriteKeys(const char* text) {
-  const std::string path = testing::TempDir() + "/keys";
-  std::ofstream(path) << text;
-  return path;
-}
-
 class ApiTest : public testing::Test {
  protected:
   ApiReply Ask(Api& api, std::string_view method, std::string_view target, std::string_view body = "",
                std::string_view authorization = "") {
     return api.Handle({method, target, authorization, "127.0.0.1", body}, nullptr);
   }
+  std::string WriteKeys(const char* text) { return dir_.Write("keys", text).string(); }
   static Json Error(const ApiReply& reply) { return Json::parse(reply.body)["error"]; }
 
+  TempDir dir_;
   ByteTokenizer tokenizer_;
   ScriptedEngine engine_{"x</think>yes"};
   ChatService service_{"scripted", &engine_, &tokenizer_, EndingDefaults()};

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include "tests/unit/temp_dir.h"
 
 namespace modelc {
 namespace {
@@ -14,16 +14,9 @@ using testing::HasSubstr;
 
 class DefaultsTest : public testing::Test {
  protected:
-  void SetUp() override {
-    dir_ = fs::path(testing::TempDir()) / testing::UnitTest::GetInstance()->current_test_info()->name();
-    fs::remove_all(dir_);
-    fs::create_directories(dir_);
-  }
-  std::string Write(const char* name, const char* text) {
-    std::ofstream(dir_ / name) << text;
-    return (dir_ / name).string();
-  }
-  fs::path dir_;
+  std::string Write(const char* name, const char* text) { return temp_.Write(name, text).string(); }
+  TempDir temp_;
+  const fs::path dir_ = temp_.path();
 };
 
 TEST_F(DefaultsTest, NoFilesAreNeutral) {

@@ -12,7 +12,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::MakeTensor;
 using testing::Safetensors;
-using testing::TempDir;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
