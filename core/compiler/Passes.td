@@ -27,6 +27,30 @@ def LMResolve : Pass<"lm-resolve", "::mlir::ModuleOp"> {
     Option<"weightsDir", "weights", "std::string", /*default=*/"\"\"", "Checkpoint folder to check weights against">];
 }
 
+def LMVaryAttention : Pass<"lm-vary-attention", "::mlir::ModuleOp"> {
+  let summary = "Other rules of sparse attention than the model file's";
+  let description = [{
+    Changes what every selection of a resolved model does, so that a variant can be tried without another model file; without
+    options it changes nothing. `dense` drops selection and indexer. `top` is another k. `block` puts `lm.dsa.block_scores` and `window`
+    `lm.dsa.window_scores` in front of the selection. `index-format` is the element type of the indexer's keys. With `reuse` every so many
+    layers of the step attend to the selection of the first of them, and have no indexer of their own; their layers then run as
+    runs of one.
+
+        %sel = lm.dsa.select %s top 2048
+        // becomes, with block=16 window=32 top=512
+        %b = lm.dsa.block_scores %s block 16
+        %w = lm.dsa.window_scores %b window 32
+        %sel = lm.dsa.select %w top 512
+  }];
+  let options = [
+    Option<"dense", "dense", "bool", /*default=*/"false", "Attend to every position seen">,
+    Option<"top", "top", "int64_t", /*default=*/"0", "Positions a row attends to">,
+    Option<"block", "block", "int64_t", /*default=*/"0", "Select whole blocks of so many positions">,
+    Option<"window", "window", "int64_t", /*default=*/"0", "Always select so many of the newest positions">,
+    Option<"reuse", "reuse", "int64_t", /*default=*/"0", "Layers that share one selection">,
+    Option<"indexFormat", "index-format", "std::string", /*default=*/"\"\"", "Pages of the indexer's keys: f8, bf16 or f32">];
+}
+
 //===--------------------------------------------------------------------------===//
 // Resolved to planned
 //===--------------------------------------------------------------------------===//

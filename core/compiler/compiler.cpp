@@ -2,12 +2,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/compiler/Extensions.h"
 #include "core/compiler/Passes.h"
 #include "core/support/strings.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -41,7 +43,11 @@ std::string hashOf(std::string_view model, const CompileOptions &options) {
   if (options.checkpoint)
     for (const auto &[name, info] : *options.checkpoint)
       add(absl::StrCat(name, " ", int(info.dtype), " ", absl::StrJoin(info.shape, ",")));
-  for (const std::string &text : {options.manifest, options.backend, options.numerics, options.kv_dtype, options.generate})
+  for (const std::string &extension : options.extensions)
+    if (auto library = llvm::MemoryBuffer::getFile(extension))
+      add(std::string_view((*library)->getBufferStart(), (*library)->getBufferSize()));
+  for (const std::string &text : {options.source_passes, options.manifest, options.backend, options.numerics,
+                                  options.attention, options.kv_dtype, options.generate})
     add(text);
   for (int64_t limit : {options.max_rows, options.max_sequences, options.max_context})
     add(absl::StrCat(limit));
@@ -53,6 +59,9 @@ std::string hashOf(std::string_view model, const CompileOptions &options) {
 absl::StatusOr<Program> CompileModel(std::string_view text, std::string_view fileName, const CompileOptions &options) {
   DialectRegistry registry;
   registerDialects(registry);
+  for (const std::string &extension : options.extensions)
+    if (absl::Status status = loadExtension(extension, registry); !status.ok())
+      return status;
   MLIRContext context(registry, MLIRContext::Threading::DISABLED);
   std::vector<std::string> errors;
   ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
@@ -69,8 +78,20 @@ absl::StatusOr<Program> CompileModel(std::string_view text, std::string_view fil
   if (!module)
     return refused();
   PassManager passes(&context);
-  for (PipelineStep &step : buildPipeline(options))
+  std::string unknown;
+  llvm::raw_string_ostream stream(unknown);
+  if (failed(parsePassPipeline(options.source_passes, passes, stream)))
+    return absl::InvalidArgumentError(absl::StrCat("source passes '", options.source_passes, "': ", unknown));
+  for (PipelineStep &step : buildPipeline(options)) {
+    std::string problem;
+    auto note = [&](const Twine &what) {
+      problem = StringRef(what.str()).trim().str();
+      return failure();
+    };
+    if (step.name == "lm-vary-attention" && failed(step.pass->initializeOptions(options.attention, note)))
+      return absl::InvalidArgumentError(absl::StrCat("attention '", options.attention, "': ", problem));
     passes.addPass(std::move(step.pass));
+  }
   if (failed(passes.run(*module)))
     return refused();
   FailureOr<Program> program = exportProgram(*module);

@@ -15,9 +15,12 @@ namespace modelc {
 struct CompileOptions {
   std::vector<std::string> configs;        // config.json texts, later ones override; sizes of the model
   const TensorIndex *checkpoint = nullptr; // checked against when set; else dtypes follow the config's quantization
+  std::vector<std::string> extensions;     // libraries with dialects and passes of others (MLIR plugins)
+  std::string source_passes;               // run before all others: "lower-research,set-topk{k=7}"
   std::string manifest;                    // the backend's manifest JSON
   std::string backend = "cpu";
   std::string numerics = "fast";  // "reference", "deepseek", "fast"
+  std::string attention;          // options of lm-vary-attention, "top=64 window=16"; empty: what the model file says
   std::string generate = "fused"; // ops that run generated code though there is a kernel: "dsa.*,moe.route"
   std::string kv_dtype;           // "f8", "bf16", "f32"; empty: f8 for fast, f32 otherwise
   int64_t max_rows = 512;         // T the arena is planned for

@@ -47,16 +47,18 @@ def LM_MLAAttendLatentOp : LM_RowOp<"mla.attend_latent", "rrlr?", "scale= format
   let results = (outs LM_Rows:$out);
 }
 
-def LM_DSAKeyOp : LM_RowOp<"dsa.key", "r", "weight norm dim= rope= pairs= eps=", "i"> {
+def LM_DSAKeyOp : LM_RowOp<"dsa.key", "r", "weight norm dim= rope= pairs= eps= format=", "i"> {
   let summary = "Append a row's indexer key to the cache (composite)";
   let description = [{k = LayerNorm(wk x), roped on its first dimensions: in half-split pairs as DeepSeek-V3.2's lightning indexer does, or,
-    with `pairs "interleaved"`, in neighbour pairs as GLM-5's does.
+    with `pairs "interleaved"`, in neighbour pairs as GLM-5's does. `format` says what its pages hold, instead of what
+    `lm-quantize` would choose.
 
         %k = lm.dsa.key %x "indexer.wk" "indexer.k_norm" dim @index_head_dim rope @rope eps 1.0e-6
 
-    (C1) pairs, where given, is interleaved or half}];
+    (C1) pairs, where given, is interleaved or half   (C2) format, where given, is f8, bf16 or f32}];
   let arguments = (ins LM_Rows:$x, LM_Weight:$weight, LM_Weight:$norm, LM_Size:$dim, FlatSymbolRefAttr:$rope,
-                       OptionalAttr<StrAttr>:$pairs, LM_Size:$eps, OptionalAttr<LM_Weight>:$bias);
+                       OptionalAttr<StrAttr>:$pairs, LM_Size:$eps, OptionalAttr<StrAttr>:$format,
+                       OptionalAttr<LM_Weight>:$bias);
   let results = (outs LM_IndexCache:$cache);
 }
 
@@ -101,6 +103,32 @@ def LM_DSASelectOp : LM_RowOp<"dsa.select", "r", "top=", "r", "0 $pos $seq | k=t
     (C1) 0 < top <= 65536}];
   let arguments = (ins LM_Rows:$score, LM_Size:$top);
   let results = (outs LM_Rows:$indices);
+}
+
+def LM_DSABlockScoresOp : LM_RowOp<"dsa.block_scores", "r", "block=", "r", "0 $pos $seq | block", [Pure]> {
+  let summary = "Every position scored as the best of its block";
+  let description = [{Blocks are runs of `block` positions from 0; the last one of a row ends at its own position. In front of `dsa.select` it
+    makes the selection block-sparse: blocks are kept whole, the best first (the last place may hold part of one).
+
+        %b = lm.dsa.block_scores %s block 16
+        %sel = lm.dsa.select %b top @index_topk
+
+    (C1) 0 < block <= 65536}];
+  let arguments = (ins LM_Rows:$score, LM_Size:$block);
+  let results = (outs LM_Rows:$out);
+}
+
+def LM_DSAWindowScoresOp : LM_RowOp<"dsa.window_scores", "r", "window=", "r", "0 $pos $seq | window", [Pure]> {
+  let summary = "The newest positions scored above all others";
+  let description = [{Scores of positions c > pos[t] - window become infinite, so that a `dsa.select` of at least `window` keeps them all and
+    fills the rest with the best scored.
+
+        %w = lm.dsa.window_scores %s window 32
+        %sel = lm.dsa.select %w top @index_topk
+
+    (C1) 0 < window <= 65536}];
+  let arguments = (ins LM_Rows:$score, LM_Size:$window);
+  let results = (outs LM_Rows:$out);
 }
 
 def LM_DSALogitsSelectOp : LM_RowOp<"dsa.logits_select", "rri", "scale= format= top=", "r",

@@ -138,6 +138,11 @@ struct Infer {
       return op->emitOpError("(C1) keeps ") << k << " positions; want 1 to 65536";
     return add({k}, /*ints=*/true);
   }
+  LogicalResult rescore(Value score, StringRef name, Attribute size) {
+    if (sizeOf(size) <= 0 || sizeOf(size) > 65536)
+      return op->emitOpError("(C1) ") << name << " is " << sizeOf(size) << "; want 1 to 65536";
+    return same(score);
+  }
   LogicalResult scores(Value q, Value w) {
     if (shapeOf(q).size() != 3 || shapeOf(w).size() != 2 || shapeOf(q)[1] != shapeOf(w)[1])
       return op->emitOpError("(C1) q is ")
@@ -173,9 +178,9 @@ struct Infer {
       return failure();
     return add({q[1], sizeOf(o.getValue())});
   }
-  LogicalResult append(StringRef kind, std::optional<StringRef> format) {
+  LogicalResult append(StringRef constraint, StringRef kind, std::optional<StringRef> format) {
     if (format && *format != "f8" && *format != "bf16" && *format != "f32")
-      return op->emitOpError("(C1) format is '") << *format << "'; want f8, bf16 or f32";
+      return op->emitOpError(constraint) << " format is '" << *format << "'; want f8, bf16 or f32";
     return cache(kind);
   }
   LogicalResult dispatch(MoEDispatchOp o) {
@@ -232,10 +237,11 @@ struct Infer {
         })
         .Case([&](DSAKeyOp o) {
           return success(succeeded(positive({{"dim", o.getDim()}})) &&
-                         succeeded(pairs("(C1)", o.getPairs().value_or("half"))) && succeeded(cache("index")));
+                         succeeded(pairs("(C1)", o.getPairs().value_or("half"))) &&
+                         succeeded(append("(C2)", "index", o.getFormat())));
         })
-        .Case([&](MLAAppendOp o) { return append("latent", o.getFormat()); })
-        .Case([&](DSAAppendOp o) { return append("index", o.getFormat()); })
+        .Case([&](MLAAppendOp o) { return append("(C1)", "latent", o.getFormat()); })
+        .Case([&](DSAAppendOp o) { return append("(C1)", "index", o.getFormat()); })
         .Case([&](MLAAttendOp o) { return attend(o); })
         .Case([&](MLAAttendLatentOp o) { return attendLatent(o); })
         .Case([&](DSAScoreOp o) {
@@ -243,6 +249,8 @@ struct Infer {
                          succeeded(pairs("(C1)", o.getPairs().value_or("half"))) && succeeded(add({kRows})));
         })
         .Case([&](DSALogitsOp o) { return success(succeeded(scores(o.getQ(), o.getW())) && succeeded(add({kRows}))); })
+        .Case([&](DSABlockScoresOp o) { return rescore(o.getScore(), "block", o.getBlock()); })
+        .Case([&](DSAWindowScoresOp o) { return rescore(o.getScore(), "window", o.getWindow()); })
         .Case([&](DSASelectOp o) { return select(o.getTop()); })
         .Case([&](DSALogitsSelectOp o) {
           return success(succeeded(scores(o.getQ(), o.getW())) && succeeded(select(o.getTop())));

@@ -21,7 +21,7 @@ using Names = std::map<std::string, WhereValue, std::less<>>;
 
 // In a reference's answer: any value will do (padding rows), and: the kernel must not have written here.
 inline constexpr double kAny = std::numeric_limits<double>::quiet_NaN();
-inline constexpr double kUntouched = std::numeric_limits<double>::infinity();
+inline constexpr double kUntouched = -std::numeric_limits<double>::infinity();
 
 struct Case {
   std::string op;    // row of ops.md
@@ -47,7 +47,7 @@ std::vector<Case> GroupedCases();  // grouped_linear, grouped_linear_silu_mul
 std::vector<Case> NormCases();     // rms_norm, add_rms_norm, layer_norm
 std::vector<Case> RowCases();      // embed, rope, hadamard, fake_quantize, add, copy, concat, take_rows
 std::vector<Case> MLACases();      // mla.append, mla.attend_latent
-std::vector<Case> IndexerCases();  // dsa.append, dsa.logits, dsa.select, dsa.logits_select
+std::vector<Case> IndexerCases();  // dsa.*
 std::vector<Case> MoECases();      // moe.route, moe.dispatch, moe.combine
 
 std::vector<Case> AllCases();

@@ -25,6 +25,8 @@ const std::map<std::string, std::vector<std::string>>& DynamicSizes() {
       {"mla.attend_latent", {"T", "T", "T", "T", "T", "SP", "G", "T"}},
       {"dsa.append", {"T", "T", "T", "SP", "G"}},
       {"dsa.logits", {"T", "T", "T", "T", "SP", "G", "TC"}},
+      {"dsa.block_scores", {"TC", "T", "T", "TC"}},
+      {"dsa.window_scores", {"TC", "T", "T", "TC"}},
       {"dsa.select", {"TC", "T", "T", "T"}},
       {"dsa.logits_select", {"T", "T", "T", "T", "SP", "G", "T"}},
       {"moe.route", {"T", "", "T", "T"}},

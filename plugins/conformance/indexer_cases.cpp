@@ -1,4 +1,4 @@
-// dsa.append, dsa.logits, dsa.select, dsa.logits_select.
+// dsa.append, dsa.logits, dsa.block_scores, dsa.window_scores, dsa.select, dsa.logits_select.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -230,6 +230,47 @@ Case SelectCase(const std::vector<Chunk>& chunks, int64_t padding, int64_t k, Sc
   return c;
 }
 
+// What one row of dsa.block_scores or dsa.window_scores becomes; `size` is the block or the window.
+void RescoreRow(std::string_view op, const double* score, int64_t visible, int64_t size, double* out) {
+  for (int64_t p = 0; p < visible; ++p) {
+    out[p] = op == "dsa.window_scores" && p >= visible - size ? INFINITY : score[p];
+    if (op != "dsa.block_scores") continue;
+    for (int64_t q = p / size * size; q < std::min(visible, (p / size + 1) * size); ++q)
+      out[p] = std::fmax(out[p], score[q]);
+  }
+}
+
+Case RescoreCase(const char* op, const char* attribute, const std::vector<Chunk>& chunks, int64_t padding, int64_t size,
+                 ScoreKind kind) {
+  const int64_t C = LongestContext(chunks);
+  Case c;
+  c.op = op;
+  c.name = SizesName({{attribute, size}, {"C", C}}) + " " + ChunksName(chunks, padding) + Name(kind);
+  c.attributes = {{attribute, size}};
+  c.names = {{attribute, size}};
+  c.nmse = 0;
+  c.make = [=](Random& r) {
+    const Step step = Step::Make(r, chunks, padding);
+    Values score(step.T() * C, 1e30);  // columns beyond the visible would win
+    for (int64_t t = 0; t < step.T(); ++t) {
+      for (int64_t p = 0; p < step.visible(t) && !step.IsPadding(t); ++p) score[t * C + p] = Score(r, kind);
+    }
+    return Tensors{F32({step.T(), C}, score).PerRow(), I32({step.T()}, step.pos).PerRow(),
+                   I32({step.T()}, step.seq).PerRow(), Output(MODELC_F32, {step.T(), C}).PerRow()};
+  };
+  c.reference = [=](const Tensors& t) {
+    const Values score = ToValues(t[0]);
+    Values out(score.size(), kAny);
+    for (int64_t i = 0; i < t[0].shape[0]; ++i) {
+      if (t[2].as<int32_t>()[i] < 0) continue;
+      std::fill_n(&out[i * C], C, kUntouched);
+      RescoreRow(op, &score[i * C], t[1].as<int32_t>()[i] + 1, size, &out[i * C]);
+    }
+    return std::vector<Values>{out};
+  };
+  return c;
+}
+
 }  // namespace
 
 std::vector<Case> IndexerCases() {
@@ -256,6 +297,15 @@ std::vector<Case> IndexerCases() {
     cases.push_back(SelectCase({{2999, 1}, {40, 2}}, 0, 256, kind));
     cases.push_back(SelectCase({{5000, 1}}, 0, 2048, kind));
     cases.push_back(SelectCase({{333, 3}}, 0, 1, kind));
+  }
+  for (auto [op, attribute] : {std::pair("dsa.block_scores", "block"), std::pair("dsa.window_scores", "window")}) {
+    for (ScoreKind kind : {ScoreKind::kNormal, ScoreKind::kAllEqual}) {
+      cases.push_back(RescoreCase(op, attribute, mixed, 1, 16, kind));
+      cases.push_back(RescoreCase(op, attribute, {{333, 3}}, 0, 7, kind));
+      cases.push_back(RescoreCase(op, attribute, {{40, 2}}, 0, 64, kind));  // larger than what is visible
+      cases.push_back(RescoreCase(op, attribute, {}, 0, 4, kind));
+    }
+    cases.push_back(RescoreCase(op, attribute, mixed, 0, 1, ScoreKind::kNormal));
   }
   cases.push_back(SelectCase({{63, 1}}, 0, 64, ScoreKind::kNormal));  // exactly k visible
   cases.push_back(SelectCase({{0, 3}}, 0, 5, ScoreKind::kNormal));    // fewer visible than k

@@ -12,4 +12,5 @@ root = os.path.dirname(os.path.dirname(config.test_source_root))
 config.substitutions += [("%inputs", os.path.join(config.test_source_root, "Inputs")),
                          ("%manifest", "--manifest " + os.path.join(config.test_source_root, "Inputs", "all-ops.json")),
                          ("%set_topk", config.set_topk),
+                         ("%research", config.research),
                          ("%root", root)]

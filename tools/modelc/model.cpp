@@ -69,6 +69,11 @@ void DeclareModelFlags(po::options_description& options, po::positional_options_
       ("config", po::value<std::vector<std::string>>()->composing(),
        "JSON over the checkpoint's config.json, and presets such as models/speciale.json; may be repeated")
       ("numerics", po::value<std::string>()->default_value("fast"), "reference, deepseek or fast")
+      ("extension", po::value<std::vector<std::string>>()->composing(),
+       "a library with dialects or passes (MLIR plugins) that the model file or --source-passes use; may be repeated")
+      ("source-passes", po::value<std::string>()->default_value(""), "passes over the model file before the compiler's own")
+      ("attention", po::value<std::string>()->default_value(""),
+       "a variant of sparse attention, as options of lm-vary-attention: dense, or top=N block=N window=N reuse=N index-format=F")
       ("kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, bf16 or f32")
       ("generate", po::value<std::string>()->default_value("fused"), "ops to run as generated code, not by the plugin's kernel: 'dsa.*,fused'")
       ("max-context", po::value<int64_t>()->default_value(0), "tokens a sequence may have; 0: the config's limit")
@@ -89,7 +94,8 @@ absl::StatusOr<std::unique_ptr<Device>> OpenDevice(const po::variables_map& flag
 namespace {
 
 // What a compiled program has fixed.
-constexpr const char* kCompileFlags[] = {"config", "numerics", "kv-dtype", "generate", "max-context", "max-sequences", "max-rows"};
+constexpr const char* kCompileFlags[] = {"config",   "extension", "source-passes", "numerics",      "attention",
+                                         "kv-dtype", "generate",  "max-context",   "max-sequences", "max-rows"};
 
 absl::StatusOr<CompileOptions> CompileFlags(const po::variables_map& flags, const fs::path& weights_dir) {
   const auto limit = [&](const char* name, int64_t low) -> absl::StatusOr<int64_t> {
@@ -109,6 +115,9 @@ absl::StatusOr<CompileOptions> CompileFlags(const po::variables_map& flags, cons
     }
   }
   options.numerics = Text(flags, "numerics");
+  if (flags.count("extension")) options.extensions = flags["extension"].as<std::vector<std::string>>();
+  options.source_passes = Text(flags, "source-passes");
+  options.attention = Text(flags, "attention");
   options.kv_dtype = Text(flags, "kv-dtype");
   options.generate = Text(flags, "generate");
   MODELC_ASSIGN_OR_RETURN(options.max_rows, limit("max-rows", 1));

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/compiler/Extensions.h"
 #include "core/compiler/Passes.h"
 #include "core/support/status.h"
 #include "core/support/strings.h"
@@ -15,8 +16,6 @@
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Support/FileUtilities.h"
-#include "mlir/Tools/Plugins/DialectPlugin.h"
-#include "mlir/Tools/Plugins/PassPlugin.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 #include "tools/modelc/commands.h"
 #include "tools/modelc/model.h"
@@ -44,6 +43,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
       ("weights", po::value<std::string>()->default_value(""), "checkpoint folder to check weights against")
       ("manifest", po::value<std::string>()->default_value(""), "the backend's manifest; without it: the plugin is asked")
       ("numerics", po::value<std::string>()->default_value("fast"), "reference, deepseek or fast")
+      ("attention", po::value<std::string>()->default_value(""), "lm-vary-attention's options")
       ("kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, bf16 or f32")
       ("generate", po::value<std::string>()->default_value("fused"), "ops to generate, with wildcards")
       ("max-rows", po::value<int64_t>()->default_value(512), "rows in one step")
@@ -73,6 +73,8 @@ absl::Status SetOptions(PipelineStep& step, const po::variables_map& flags) {
   if (step.name == "lm-resolve") {
     add("config", absl::StrJoin(Texts(flags, "config"), ","));
     add("weights", Text(flags, "weights"));
+  } else if (step.name == "lm-vary-attention") {
+    options = Text(flags, "attention");
   } else if (WantsManifest(step.name)) {
     add("manifest", Text(flags, "manifest"));
   }
@@ -130,19 +132,8 @@ absl::StatusOr<mlir::OpPassManager> Steps(const po::variables_map& flags) {
 }
 
 absl::Status LoadPlugins(const po::variables_map& flags, mlir::DialectRegistry& registry) {
-  const auto refuse = [](const std::string& path, llvm::Error error) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot load '", path, "': ", llvm::toString(std::move(error))));
-  };
-  for (const std::string& path : Texts(flags, "load-dialect-plugin")) {
-    llvm::Expected<mlir::DialectPlugin> plugin = mlir::DialectPlugin::load(path);
-    if (!plugin) return refuse(path, plugin.takeError());
-    plugin->registerDialectRegistryCallbacks(registry);
-  }
-  for (const std::string& path : Texts(flags, "load-pass-plugin")) {
-    llvm::Expected<mlir::PassPlugin> plugin = mlir::PassPlugin::load(path);
-    if (!plugin) return refuse(path, plugin.takeError());
-    plugin->registerPassRegistryCallbacks();
-  }
+  for (const std::string& path : Texts(flags, "load-dialect-plugin")) MODELC_RETURN_IF_ERROR(loadDialectPlugin(path, registry));
+  for (const std::string& path : Texts(flags, "load-pass-plugin")) MODELC_RETURN_IF_ERROR(loadPassPlugin(path));
   return absl::OkStatus();
 }
 

@@ -12,6 +12,8 @@ namespace modelc::cpu {
 absl::StatusOr<std::unique_ptr<Kernel>> MakeIndexAppend(const nlohmann::json& attributes);
 absl::StatusOr<std::unique_ptr<Kernel>> MakeIndexLogits(const nlohmann::json& attributes);
 absl::StatusOr<std::unique_ptr<Kernel>> MakeIndexSelect(const nlohmann::json& attributes);
+absl::StatusOr<std::unique_ptr<Kernel>> MakeBlockScores(const nlohmann::json& attributes);
+absl::StatusOr<std::unique_ptr<Kernel>> MakeWindowScores(const nlohmann::json& attributes);
 absl::StatusOr<std::unique_ptr<Kernel>> MakeIndexLogitsSelect(const nlohmann::json& attributes);
 
 }  // namespace modelc::cpu

@@ -13,20 +13,33 @@ constexpr int64_t kAlign = 64;
 using Writer = LogicalResult (*)(Kernel &);
 
 const llvm::StringMap<Writer> &writers() {
-  static const llvm::StringMap<Writer> all = {
-      {"fused", writeRows},           {"add", writeRows},
-      {"rms_norm", writeRows},        {"add_rms_norm", writeRows},
-      {"layer_norm", writeRows},      {"rope", writeRows},
-      {"hadamard", writeRows},        {"fake_quantize", writeRows},
-      {"moe.route", writeRoute},      {"dsa.logits", writeLogits},
-      {"dsa.select", writeSelect},    {"mla.attend_latent", writeAttend},
-      {"embed", writeMove},           {"take_rows", writeMove},
-      {"copy", writeMove},            {"concat", writeMove},
-      {"moe.dispatch", writeMove},    {"moe.combine", writeMove},
-      {"mla.append", writeMove},      {"dsa.append", writeMove},
-      {"linear", writeLinear},        {"linear_silu_mul", writeLinear},
-      {"head_linear", writeLinear},   {"grouped_linear", writeLinear},
-      {"grouped_linear_silu_mul", writeLinear}};
+  static const llvm::StringMap<Writer> all = {{"fused", writeRows},
+                                              {"add", writeRows},
+                                              {"rms_norm", writeRows},
+                                              {"add_rms_norm", writeRows},
+                                              {"layer_norm", writeRows},
+                                              {"rope", writeRows},
+                                              {"hadamard", writeRows},
+                                              {"fake_quantize", writeRows},
+                                              {"moe.route", writeRoute},
+                                              {"dsa.logits", writeLogits},
+                                              {"dsa.select", writeSelect},
+                                              {"mla.attend_latent", writeAttend},
+                                              {"dsa.block_scores", writeRescore},
+                                              {"dsa.window_scores", writeRescore},
+                                              {"embed", writeMove},
+                                              {"take_rows", writeMove},
+                                              {"copy", writeMove},
+                                              {"concat", writeMove},
+                                              {"moe.dispatch", writeMove},
+                                              {"moe.combine", writeMove},
+                                              {"mla.append", writeMove},
+                                              {"dsa.append", writeMove},
+                                              {"linear", writeLinear},
+                                              {"linear_silu_mul", writeLinear},
+                                              {"head_linear", writeLinear},
+                                              {"grouped_linear", writeLinear},
+                                              {"grouped_linear_silu_mul", writeLinear}};
   return all;
 }
 

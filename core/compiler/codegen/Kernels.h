@@ -94,13 +94,14 @@ private:
 };
 
 // One per family of ops.
-llvm::LogicalResult writeRows(Kernel &k);   // add, the norms, rope, hadamard, fake_quantize, and fused chains of them
-llvm::LogicalResult writeRoute(Kernel &k);  // moe.route
-llvm::LogicalResult writeLogits(Kernel &k); // dsa.logits
-llvm::LogicalResult writeSelect(Kernel &k); // dsa.select
-llvm::LogicalResult writeAttend(Kernel &k); // mla.attend_latent
-llvm::LogicalResult writeMove(Kernel &k);   // embed, take_rows, copy, concat, moe.dispatch, moe.combine, the appends
-llvm::LogicalResult writeLinear(Kernel &k); // linear, head_linear, grouped_linear, and their gated forms
+llvm::LogicalResult writeRows(Kernel &k);    // add, the norms, rope, hadamard, fake_quantize, and fused chains of them
+llvm::LogicalResult writeRoute(Kernel &k);   // moe.route
+llvm::LogicalResult writeLogits(Kernel &k);  // dsa.logits
+llvm::LogicalResult writeSelect(Kernel &k);  // dsa.select
+llvm::LogicalResult writeRescore(Kernel &k); // dsa.block_scores, dsa.window_scores
+llvm::LogicalResult writeAttend(Kernel &k);  // mla.attend_latent
+llvm::LogicalResult writeMove(Kernel &k);    // embed, take_rows, copy, concat, moe.dispatch, moe.combine, the appends
+llvm::LogicalResult writeLinear(Kernel &k);  // linear, head_linear, grouped_linear, and their gated forms
 
 } // namespace modelc::codegen
 

@@ -37,6 +37,13 @@ int64_t bytesPerPage(StringRef kind, StringRef format, int64_t width, int64_t ro
   return kPageTokens * (format == "f8" ? width + 4 : format == "bf16" ? width * 2 : width * 4);
 }
 
+// The op that computes a value, also where it comes out of another run of layers.
+Operation *makerOf(Value value) {
+  while (auto layers = value.getDefiningOp<lm::LayersOp>())
+    value = layers.getBody().front().getTerminator()->getOperand(cast<OpResult>(value).getResultNumber());
+  return value.getDefiningOp();
+}
+
 class Lowering {
 public:
   Lowering(lm::ModelOp model, const LMToKernelOptions &options)
@@ -363,7 +370,7 @@ private:
                                op->getAttrOfType<ArrayAttr>("tap"), FlatSymbolRefAttr());
     };
     auto attend = dyn_cast<lm::MLAAttendLatentOp>(op);
-    Operation *select = attend && attend.getSel() ? attend.getSel().getDefiningOp() : nullptr;
+    Operation *select = attend && attend.getSel() ? makerOf(attend.getSel()) : nullptr;
     auto top = select ? dyn_cast_or_null<IntegerAttr>(select->getAttr("above")) : IntegerAttr();
     if (!top) {
       launch(tensors, op->getAttrOfType<IntegerAttr>("above"), IntegerAttr());

@@ -64,11 +64,17 @@ struct Planner {
     auto normed = build<LayerNormOp>(
         b, loc, {k.getOut()},
         {{"weight", op.getNorm()}, {"bias", op.getBias().value_or(Attribute())}, {"eps", op.getEps()}});
-    auto append =
-        build<DSAAppendOp>(b, loc, {rope(normed.getOut(), table, 0, op.getPairs().value_or("half"), /*keep=*/true)});
+    Value roped = rope(normed.getOut(), table, 0, op.getPairs().value_or("half"), /*keep=*/true);
+    auto append = build<DSAAppendOp>(b, loc, {roped}, {{"format", op.getFormatAttr()}});
     op.getCache().replaceAllUsesWith(append.getCache());
     op.erase();
     return success();
+  }
+
+  // What the key behind an index handle says of its pages; null where it leaves that to lm-quantize.
+  StringAttr formatOf(Value cache) {
+    Operation *writer = cache.getDefiningOp();
+    return writer ? writer->getAttrOfType<StringAttr>("format") : StringAttr();
   }
 
   LogicalResult score(DSAScoreOp op) {
@@ -82,7 +88,8 @@ struct Planner {
                         {{"weight", op.getHeadsWeight()}, {"to", sizes({heads})}, {"unquantized", b.getUnitAttr()}});
     auto logits = build<DSALogitsOp>(
         b, loc, {rope(q.getOut(), table, 0, op.getPairs().value_or("half"), /*keep=*/true), w.getOut(), op.getCache()},
-        {{"scale", b.getF64FloatAttr(1 / std::sqrt(double(heads) * double(dim)))}});
+        {{"scale", b.getF64FloatAttr(1 / std::sqrt(double(heads) * double(dim)))},
+         {"format", formatOf(op.getCache())}});
     if (Attribute tap = op->getAttr("tap"))
       logits->setAttr("tap", tap);
     op.getScore().replaceAllUsesWith(logits.getScore());

@@ -48,7 +48,9 @@ private:
   void quantize(Operation *op, StringRef format) {
     const bool deepseek = numerics == "deepseek";
     Builder b(op->getContext());
-    if (isa<MLAAppendOp, MLAAttendLatentOp, DSAAppendOp, DSALogitsOp>(op) && !op->hasAttr("format")) {
+    if (isa<MLAAppendOp, MLAAttendLatentOp, DSAAppendOp, DSALogitsOp>(op)) {
+      if (auto own = op->getAttrOfType<StringAttr>("format"))
+        format = own.getValue();
       op->setAttr("format", b.getStringAttr(format));
       // A rotation spreads outliers before keys are rounded to e4m3; the products do not change by it.
       if ((format == "f8" || deepseek) && isa<DSAAppendOp, DSALogitsOp>(op))

@@ -92,3 +92,25 @@ lm.model @cache_kind {
     lm.return ["hidden"] %x : tensor<?x8xf32>
   }
 }
+
+// -----
+
+lm.model @block_scores_c1 {
+  lm.entry @step {
+    %s = lm.input "hidden" width 8 as tensor<?x8xf32>
+    // expected-error @below {{(C1) block is 0; want 1 to 65536}}
+    %b = lm.dsa.block_scores %s block 0 as (tensor<?x8xf32>) -> tensor<?x8xf32>
+    lm.return ["hidden"] %s : tensor<?x8xf32>
+  }
+}
+
+// -----
+
+lm.model @window_scores_c1 {
+  lm.entry @step {
+    %s = lm.input "hidden" width 8 as tensor<?x8xf32>
+    // expected-error @below {{(C1) window is 65537; want 1 to 65536}}
+    %b = lm.dsa.window_scores %s window 65537 as (tensor<?x8xf32>) -> tensor<?x8xf32>
+    lm.return ["hidden"] %s : tensor<?x8xf32>
+  }
+}

@@ -38,6 +38,10 @@ lm.model @primitives {
     %k = lm.dsa.append %x format "bf16" as (tensor<?x8xf32>) -> !lm.cache<"index">
     // CHECK: lm.dsa.logits {{.*}} scale 5.000000e-01 as
     %s = lm.dsa.logits %q, %w, %k scale 0.5 as (tensor<?x2x8xf32>, tensor<?x2xf32>, !lm.cache<"index">) -> tensor<?x?xf32>
+    // CHECK: lm.dsa.block_scores {{.*}} block 16 as
+    %sb = lm.dsa.block_scores %s block 16 as (tensor<?x?xf32>) -> tensor<?x?xf32>
+    // CHECK: lm.dsa.window_scores {{.*}} window 32 as
+    %sw = lm.dsa.window_scores %sb window 32 as (tensor<?x?xf32>) -> tensor<?x?xf32>
     // CHECK: lm.dsa.select {{.*}} top 4 as
     %i = lm.dsa.select %s top 4 as (tensor<?x?xf32>) -> tensor<?x4xi32>
     // CHECK: lm.dsa.logits_select {{.*}} scale 5.000000e-01 top 4 as

@@ -14,7 +14,7 @@
 // RUN: bash -c 'echo "lm.model @m {" | modelc opt 2>/dev/null; test $? = 2' | FileCheck %s --check-prefix=NOTHING --allow-empty
 // RUN: bash -c 'echo "// expected-error {{never}}" | modelc opt --verify-diagnostics 2>/dev/null; test $? = 1' | FileCheck %s --check-prefix=NOTHING --allow-empty
 
-// UNTIL: modelc opt: --until lm-nothing: no such pass in the pipeline; it has lm-resolve, lm-absorb-mla
+// UNTIL: modelc opt: --until lm-nothing: no such pass in the pipeline; it has lm-resolve, lm-vary-attention, lm-absorb-mla
 // ORDER: modelc opt: --from lm-plan comes after --until lm-resolve
 // BOTH: modelc opt: give --pass-pipeline, or --from and --until, not both
 // PIPELINE: modelc opt: --pass-pipeline: {{.*}}'lm-nothing' does not refer to a registered pass

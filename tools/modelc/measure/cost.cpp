@@ -162,6 +162,10 @@ const std::map<std::string, Model, std::less<>>& Models() {
        }},
       {"dsa.logits", [](const Operands& o, const nlohmann::json&) { return IndexScores(o, 5); }},
       {"dsa.logits_select", [](const Operands& o, const nlohmann::json&) { return IndexScores(o, 5); }},
+      {"dsa.block_scores",
+       [](const Operands& o, const nlohmann::json&) { return Cost{.flops = o.size(Size::kT) * o.size(Size::kC)}; }},
+      {"dsa.window_scores",
+       [](const Operands& o, const nlohmann::json&) { return Cost{.flops = o.size(Size::kT) * o.size(Size::kC)}; }},
       {"dsa.select",
        [](const Operands& o, const nlohmann::json&) { return Cost{.flops = o.size(Size::kT) * o.size(Size::kC)}; }},
   };
