@@ -22,6 +22,9 @@ absl::Span<const Command* const> Commands() {
 #ifdef MODELC_HAS_bench
       &kBenchCommand,
 #endif
+#ifdef MODELC_HAS_study
+      &kStudyCommand,
+#endif
 #ifdef MODELC_HAS_verify
       &kVerifyCommand,
 #endif
