@@ -18,7 +18,9 @@ namespace modelc {
 /// The passes that read files when they are written as text (`lm-resolve{config=...}`), given what those files hold.
 /// `checkpoint` may be null and must outlive the pass.
 std::unique_ptr<mlir::Pass> createLMResolve(std::vector<std::string> configs, const TensorIndex *checkpoint);
-std::unique_ptr<mlir::Pass> createLMFuse(std::string manifest, bool keepScores, std::string generate);
+std::unique_ptr<mlir::Pass> createLMSchedule(std::string manifest, std::string generate,
+                                             std::vector<TunedSchedule> tuned);
+std::unique_ptr<mlir::Pass> createLMFuse(std::string manifest, bool keepScores);
 std::unique_ptr<mlir::Pass> createLMSelectKernels(std::string manifest, std::string backend, std::string generate);
 std::unique_ptr<mlir::Pass> createKernelFuse(std::string manifest, std::string generate);
 std::unique_ptr<mlir::Pass> createKernelGenerate(std::string manifest);

@@ -90,16 +90,32 @@ def LMQuantize : Pass<"lm-quantize", "::mlir::ModuleOp"> {
            "Cache pages: f8, bf16 or f32; empty: f8 for fast, f32 otherwise">];
 }
 
+def LMSchedule : Pass<"lm-schedule", "::mlir::ModuleOp"> {
+  let summary = "How each op of sparse attention and routing is computed";
+  let description = [{
+    Gives `lm.dsa.logits`, `lm.dsa.select`, `lm.mla.attend_latent` and `lm.moe.route` a schedule: the model file's where it writes one, else the
+    tuning record's for the op's sizes, else generated code where `generate` names the op or the device has no kernel, else the
+    library's kernel. What is open in a schedule of generated code comes from the cost model: as many rows or records a tile as
+    keep it in 256 KiB, a core's second-level cache.
+
+        %s = lm.dsa.logits %q, %w, %k scale 1.0e-2 format "f8" schedule #lm.dsa<code = generated, rows = 8, pages = 16>
+  }];
+  let options = [
+    Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
+    Option<"generate", "generate", "std::string", /*default=*/"\"\"", "Ops to generate whatever the manifest has: dsa.*,moe.route">,
+    Option<"tuningFile", "tuning", "std::string", /*default=*/"\"\"", "A record modelc tune wrote; its entries count whatever their device">];
+}
+
 def LMFuse : Pass<"lm-fuse", "::mlir::ModuleOp"> {
   let summary = "The closed set of fusions, each only where the manifest has a kernel for it";
   let description = [{
     `add` + `rms_norm` to `add_rms_norm`; `dsa.logits` + `dsa.select` to `dsa.logits_select`, which needs no [T, C] scores in
-    memory. `keep-scores` leaves the latter apart, so that the scores can be looked at.
+    memory. The latter stay apart where a schedule says so or either is generated, and with `keep-scores`, so that the scores can be
+    looked at.
   }];
   let options = [
     Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
-    Option<"keepScores", "keep-scores", "bool", /*default=*/"false", "Do not fuse scoring with selection">,
-    Option<"generate", "generate", "std::string", /*default=*/"\"\"", "Ops to be generated: scoring and selection of these stay apart">];
+    Option<"keepScores", "keep-scores", "bool", /*default=*/"false", "Do not fuse scoring with selection">];
 }
 
 //===--------------------------------------------------------------------------===//
@@ -110,7 +126,7 @@ def LMSelectKernels : Pass<"lm-select-kernels", "::mlir::ModuleOp"> {
   let summary = "A library kernel for every primitive, or generated code";
   let description = [{
     Takes the best-ranked manifest entry whose condition holds and notes it as the attribute `kernel`. An op without one is noted
-    as `"generated"` where the device takes generated code and there is some for the op; so is an op that `generate` names. Else it is an
+    as `"generated"` where the device takes generated code and there is some for the op; so is an op that `generate` names or whose schedule says so. Else it is an
     error that says what each candidate wanted; all such ops are reported.
   }];
   let options = [Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
@@ -118,7 +134,7 @@ def LMSelectKernels : Pass<"lm-select-kernels", "::mlir::ModuleOp"> {
                  Option<"backend", "backend", "std::string", /*default=*/"\"cpu\"", "The backend's name, for messages">];
 }
 
-def LMSchedule : Pass<"lm-schedule", "::mlir::ModuleOp"> {
+def LMConditions : Pass<"lm-conditions", "::mlir::ModuleOp"> {
   let summary = "What runs when: scoring and selection only above index_topk tokens of context";
   let description = [{
     Where every context of a step fits into the selection all positions are selected, so scoring, selecting, and what feeds them

@@ -24,11 +24,12 @@ std::vector<PipelineStep> buildPipeline(const CompileOptions &options) {
   add(createLMPlan());
   // 3. In which precision. Before fusion, as it puts ops between others.
   add(createLMQuantize({options.numerics, options.kv_dtype}));
-  // 4. With which kernels. Reference runs are compared value by value, so scores stay visible there.
-  add(createLMFuse(options.manifest, /*keepScores=*/options.numerics == "reference", options.generate));
+  // 4. How, and with which kernels. Reference runs are compared value by value, so scores stay visible there.
+  add(createLMSchedule(options.manifest, options.generate, options.tuned));
+  add(createLMFuse(options.manifest, /*keepScores=*/options.numerics == "reference"));
   add(createLMSelectKernels(options.manifest, options.backend, options.generate));
   // 5. When.
-  add(createLMSchedule());
+  add(createLMConditions());
   // 6. Where in memory.
   add(createLMToKernel({options.max_rows, options.max_sequences, options.max_context}));
   add(createKernelFuse(options.manifest, options.generate));

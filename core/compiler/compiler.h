@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/compiler/tuning.h"
 #include "core/program/program.h"
 
 namespace modelc {
@@ -22,8 +23,10 @@ struct CompileOptions {
   std::string numerics = "fast";  // "reference", "deepseek", "fast"
   std::string attention;          // options of lm-vary-attention, "top=64 window=16"; empty: what the model file says
   std::string generate = "fused"; // ops that run generated code though there is a kernel: "dsa.*,moe.route"
-  std::string kv_dtype;           // "f8", "bf16", "f32"; empty: f8 for fast, f32 otherwise
-  int64_t max_rows = 512;         // T the arena is planned for
+  std::vector<TunedSchedule>
+      tuned;              // for ops whose schedule the model file leaves open; device and compiler are not looked at
+  std::string kv_dtype;   // "f8", "bf16", "f32"; empty: f8 for fast, f32 otherwise
+  int64_t max_rows = 512; // T the arena is planned for
   int64_t max_sequences = 64;
   int64_t max_context = 0; // tokens; 0: the config's max_position_embeddings
 };
@@ -32,6 +35,14 @@ struct CompileOptions {
 // file:line:column first.
 absl::StatusOr<Program> CompileModel(std::string_view model_text, std::string_view file_name, const CompileOptions &);
 absl::StatusOr<Program> CompileModelFile(const std::filesystem::path &file, const CompileOptions &);
+
+// What lm-schedule chose for each op of such a model, ops of one name and shape once: `op`, `shape` and `schedule` are
+// set.
+absl::StatusOr<std::vector<TunedSchedule>> ScheduledOps(std::string_view model_text, std::string_view file_name,
+                                                        const CompileOptions &);
+
+// Changes when equal inputs give other programs.
+std::string_view CompilerVersion();
 
 } // namespace modelc
 

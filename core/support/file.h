@@ -2,6 +2,8 @@
 #ifndef MODELC_CORE_SUPPORT_FILE_H_
 #define MODELC_CORE_SUPPORT_FILE_H_
 
+#include <unistd.h>
+
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -22,6 +24,19 @@ inline absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path) {
     if (in.is_open() && !text.bad()) return std::move(text).str();
   }
   return absl::NotFoundError(absl::StrCat("cannot read '", path.string(), "'; check the path"));
+}
+
+// Writes a whole file or nothing; what was there stays until then. Unavailable names the path.
+inline absl::Status WriteFile(const std::filesystem::path& path, const std::string& text) {
+  const std::filesystem::path part = absl::StrCat(path.string(), ".", getpid(), ".part");
+  std::ofstream out(part, std::ios::binary);
+  out << text;
+  out.close();
+  std::error_code failed;
+  if (out) std::filesystem::rename(part, path, failed);
+  if (out && !failed) return absl::OkStatus();
+  std::filesystem::remove(part, failed);
+  return absl::UnavailableError(absl::StrCat("cannot write '", path.string(), "'; check the folder and the space left"));
 }
 
 }  // namespace modelc

@@ -33,6 +33,7 @@ llvm::LogicalResult verifyRowOp(mlir::Operation *op, RowOpSpec spec);
 
 #include "dialects/lm/LMDialect.h.inc"
 #include "dialects/lm/LMInterfaces.h.inc"
+#include "dialects/lm/LMEnums.h.inc"
 #define GET_ATTRDEF_CLASSES
 #include "dialects/lm/LMAttrs.h.inc"
 #define GET_TYPEDEF_CLASSES
@@ -64,6 +65,20 @@ struct KernelCall {
 /// True for ops that are rows of ops.md.
 bool isPrimitive(mlir::Operation *op);
 KernelCall getKernelCall(RowOpInterface op);
+
+/// The attribute that says how an op is computed (`#lm.dsa`, `#lm.mla`, `#lm.moe`).
+constexpr llvm::StringLiteral kSchedule = "schedule";
+/// True for primitives that have one.
+bool hasSchedule(mlir::Operation *op);
+/// The op's schedule with other code and all else left open: what an op without one starts from.
+mlir::Attribute makeSchedule(mlir::Operation *op, CodeSource code);
+/// True where the op's schedule asks for generated code; not where it has none.
+bool isGenerated(mlir::Operation *op);
+/// What generated code has to know of a schedule, by the names of its parameters; absent ones are left out.
+llvm::SmallVector<mlir::NamedAttribute> codeParameters(mlir::Attribute schedule);
+/// What tells ops of a name apart for a schedule: static sizes of operands, and what of the attributes counts. The
+/// op must have ranked types. "?x64x128 ?x64 format=f8"
+std::string shapeKey(mlir::Operation *op);
 
 /// The number of a resolved size attribute.
 inline int64_t sizeOf(mlir::Attribute attr) {

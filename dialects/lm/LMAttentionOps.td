@@ -3,6 +3,7 @@
 #define MODELC_DIALECTS_LM_ATTENTION_OPS
 
 include "dialects/lm/LMRowOps.td"
+include "dialects/lm/LMSchedules.td"
 
 def LM_MLALatentOp : LM_RowOp<"mla.latent", "r", "weight latent= rope= eps=", "l"> {
   let summary = "Append a row's latent and shared rope key to the cache (composite)";
@@ -16,7 +17,7 @@ def LM_MLALatentOp : LM_RowOp<"mla.latent", "r", "weight latent= rope= eps=", "l
   let results = (outs LM_LatentCache:$cache);
 }
 
-def LM_MLAAttendOp : LM_RowOp<"mla.attend", "rlr?", "weight nope= value= rope=", "r"> {
+def LM_MLAAttendOp : LM_RowOp<"mla.attend", "rlr?", "weight nope= value= rope= schedule=", "r"> {
   let summary = "Multi-head latent attention over the selected rows, or over all (composite)";
   let description = [{softmax(scale * (q_nope·W_UK c + q_rope·r)) W_UV c over the selected positions; `kv_b_proj` holds W_UK (nope rows) and
     W_UV (value rows) of each head. scale = (nope + rope)^-1/2 times YaRN's factor. Without a selection: every position seen.
@@ -26,7 +27,7 @@ def LM_MLAAttendOp : LM_RowOp<"mla.attend", "rlr?", "weight nope= value= rope=",
 
     (C1) q is [?, heads, nope + rope dim]}];
   let arguments = (ins LM_Rows:$q, LM_LatentCache:$cache, Optional<LM_Rows>:$sel, LM_Weight:$weight, LM_Size:$nope, LM_Size:$value,
-                       FlatSymbolRefAttr:$rope);
+                       FlatSymbolRefAttr:$rope, OptionalAttr<LM_MLASchedule>:$schedule);
   let results = (outs LM_Rows:$out);
 }
 
@@ -37,13 +38,13 @@ def LM_MLAAppendOp : LM_RowOp<"mla.append", "rr", "format=", "l", "0 1 $pos $seq
   let results = (outs LM_LatentCache:$cache);
 }
 
-def LM_MLAAttendLatentOp : LM_RowOp<"mla.attend_latent", "rrlr?", "scale= format=", "r",
+def LM_MLAAttendLatentOp : LM_RowOp<"mla.attend_latent", "rrlr?", "scale= format= schedule=", "r",
     "0 1 3? $pos $seq $pages %latent | scale format"> {
   let summary = "Attention in latent space";
   let description = [{`out[t, h] = Σ_p softmax(scale * (q_lat·c_p + q_rope·r_p)) c_p` over the selected positions in ascending order.
     (C1) q_lat [?, heads, latent], q_rope [?, heads, rope]   (C2) sel is [?, k] of i32}];
   let arguments = (ins LM_Rows:$q_lat, LM_Rows:$q_rope, LM_LatentCache:$cache, Optional<LM_Rows>:$sel, F64Attr:$scale,
-                       OptionalAttr<StrAttr>:$format);
+                       OptionalAttr<StrAttr>:$format, OptionalAttr<LM_MLASchedule>:$schedule);
   let results = (outs LM_Rows:$out);
 }
 
@@ -62,7 +63,7 @@ def LM_DSAKeyOp : LM_RowOp<"dsa.key", "r", "weight norm dim= rope= pairs= eps= f
   let results = (outs LM_IndexCache:$cache);
 }
 
-def LM_DSAScoreOp : LM_RowOp<"dsa.score", "rri", "weight heads_weight heads= dim= rope= pairs=", "r"> {
+def LM_DSAScoreOp : LM_RowOp<"dsa.score", "rri", "weight heads_weight heads= dim= rope= pairs= schedule=", "r"> {
   let summary = "Indexer scores of every position seen (composite)";
   let description = [{`score[t, c] = heads^-1/2 dim^-1/2 Σ_h w[t, h] relu(q[t, h]·k[c])`, q = wq_b q_latent roped in the same pairs
     as the keys (`lm.dsa.key`), w = weights_proj x.
@@ -71,7 +72,8 @@ def LM_DSAScoreOp : LM_RowOp<"dsa.score", "rri", "weight heads_weight heads= dim
 
     (C1) pairs, where given, is interleaved or half}];
   let arguments = (ins LM_Rows:$q_latent, LM_Rows:$x, LM_IndexCache:$cache, LM_Weight:$weight, LM_Weight:$heads_weight, LM_Size:$heads,
-                       LM_Size:$dim, FlatSymbolRefAttr:$rope, OptionalAttr<StrAttr>:$pairs);
+                       LM_Size:$dim, FlatSymbolRefAttr:$rope, OptionalAttr<StrAttr>:$pairs,
+                       OptionalAttr<LM_DSASchedule>:$schedule);
   let results = (outs LM_Rows:$score);
 }
 
@@ -82,15 +84,16 @@ def LM_DSAAppendOp : LM_RowOp<"dsa.append", "r", "format=", "i", "0 $pos $seq $p
   let results = (outs LM_IndexCache:$cache);
 }
 
-def LM_DSALogitsOp : LM_RowOp<"dsa.logits", "rri", "scale= format=", "r", "0 1 $pos $seq $pages %index | scale format"> {
+def LM_DSALogitsOp : LM_RowOp<"dsa.logits", "rri", "scale= format= schedule=", "r", "0 1 $pos $seq $pages %index | scale format"> {
   let summary = "Indexer scores from roped queries and head weights";
   let description = [{`score[t, c] = scale Σ_h w[t, h] relu(q[t, h]·k[c])` for c <= pos[t]. The sum's order does not depend on the batch.
     (C1) q [?, heads, dim]   (C2) w [?, heads]}];
-  let arguments = (ins LM_Rows:$q, LM_Rows:$w, LM_IndexCache:$cache, F64Attr:$scale, OptionalAttr<StrAttr>:$format);
+  let arguments = (ins LM_Rows:$q, LM_Rows:$w, LM_IndexCache:$cache, F64Attr:$scale, OptionalAttr<StrAttr>:$format,
+                       OptionalAttr<LM_DSASchedule>:$schedule);
   let results = (outs LM_Rows:$score);
 }
 
-def LM_DSASelectOp : LM_RowOp<"dsa.select", "r", "top=", "r", "0 $pos $seq | k=top", [Pure]> {
+def LM_DSASelectOp : LM_RowOp<"dsa.select", "r", "top= schedule=", "r", "0 $pos $seq | k=top", [Pure]> {
   let summary = "Keep the best-scored positions of each row";
   let description = [{indices[t] = the `top` positions c <= pos[t] with the largest score, ascending; unused slots hold -1.
 
@@ -101,7 +104,7 @@ def LM_DSASelectOp : LM_RowOp<"dsa.select", "r", "top=", "r", "0 $pos $seq | k=t
         %sel = lm.dsa.select %s top @index_topk
 
     (C1) 0 < top <= 65536}];
-  let arguments = (ins LM_Rows:$score, LM_Size:$top);
+  let arguments = (ins LM_Rows:$score, LM_Size:$top, OptionalAttr<LM_DSASchedule>:$schedule);
   let results = (outs LM_Rows:$indices);
 }
 

@@ -23,6 +23,7 @@ static void printRowTypes(OpAsmPrinter &printer, Operation *, Type type) {
   if (!isa<RowsType>(type))
     printer << "as " << type;
 }
+#include "dialects/lm/LMEnums.cpp.inc"
 #define GET_ATTRDEF_CLASSES
 #include "dialects/lm/LMAttrs.cpp.inc"
 #define GET_TYPEDEF_CLASSES

@@ -3,8 +3,9 @@
 #define MODELC_DIALECTS_LM_MOE_OPS
 
 include "dialects/lm/LMRowOps.td"
+include "dialects/lm/LMSchedules.td"
 
-def LM_MoERouteOp : LM_RowOp<"moe.route", "r", "bias groups= pick= top= scale= normalize=", "rr",
+def LM_MoERouteOp : LM_RowOp<"moe.route", "r", "bias groups= pick= top= scale= normalize= schedule=", "rr",
     "0 @bias | groups topk_group=pick scale normalize!", [Pure]> {
   let summary = "Group-limited choice of experts";
   let description = [{s = sigmoid(logits). The choice is by s + bias: a group's score is the sum of its two best, the best `pick` of `groups` groups
@@ -16,7 +17,7 @@ def LM_MoERouteOp : LM_RowOp<"moe.route", "r", "bias groups= pick= top= scale= n
 
     (C1) groups divides the experts   (C2) pick <= groups   (C3) top <= pick * (experts / groups)}];
   let arguments = (ins LM_Rows:$logits, LM_Weight:$bias, LM_Size:$groups, LM_Size:$pick, LM_Size:$top, LM_Size:$scale,
-                       LM_Size:$normalize);
+                       LM_Size:$normalize, OptionalAttr<LM_MoESchedule>:$schedule);
   let results = (outs LM_Rows:$weights, LM_Rows:$experts);
 }
 

@@ -92,6 +92,9 @@ ParseResult modelc::lm::parseRowOp(OpAsmParser &parser, OperationState &result, 
   }
   if (parser.parseOptionalAttrDict(result.attributes))
     return failure();
+  // Here and not in the verifier: an op with properties drops an attribute of another kind when it is made.
+  if (failed(result.name.verifyInherentAttrs(result.attributes, [&] { return parser.emitError(loc); })))
+    return failure();
   SmallVector<Type> operandTypes, resultTypes;
   // Not after a colon: a number or attribute before it would take what follows for its own type.
   if (succeeded(parser.parseOptionalKeyword("as"))) {

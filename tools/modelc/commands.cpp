@@ -25,6 +25,9 @@ absl::Span<const Command* const> Commands() {
 #ifdef MODELC_HAS_study
       &kStudyCommand,
 #endif
+#ifdef MODELC_HAS_tune
+      &kTuneCommand,
+#endif
 #ifdef MODELC_HAS_verify
       &kVerifyCommand,
 #endif

@@ -8,7 +8,7 @@
 namespace modelc {
 
 extern const Command kRunCommand, kChatCommand, kBuildCommand, kOptCommand, kExplainCommand, kBenchCommand,
-    kStudyCommand, kVerifyCommand, kEvalCommand, kTokenizeCommand, kRenderCommand, kPluginCommand;
+    kStudyCommand, kTuneCommand, kVerifyCommand, kEvalCommand, kTokenizeCommand, kRenderCommand, kPluginCommand;
 
 absl::Span<const Command* const> Commands();
 

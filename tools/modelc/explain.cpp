@@ -137,6 +137,19 @@ std::string OpName(const Launch& launch) {
   return launch.op + steps;
 }
 
+// "rms_norm"; "generated, rows 8, pages 16".
+std::string KernelText(const Launch& launch) {
+  std::string text = launch.kernel;
+  if (!launch.code.has_value()) return text;
+  const nlohmann::json attributes = nlohmann::json::parse(launch.attributes, nullptr, false);
+  for (const char* name : {"rows", "pages", "select", "block", "keys", "heads"}) {
+    if (!attributes.is_object() || !attributes.contains(name)) continue;
+    const nlohmann::json& value = attributes[name];
+    absl::StrAppend(&text, ", ", name, " ", value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  return text;
+}
+
 void AddText(Table& table, const std::vector<Part>& parts) {
   const auto time = [](double seconds) { return seconds == 0 ? "" : Seconds(seconds); };
   const auto row = [&](std::string where, std::string op, std::string kernel, const Cost& cost, double predicted,
@@ -147,7 +160,7 @@ void AddText(Table& table, const std::vector<Part>& parts) {
   for (const Part& part : parts) {
     std::string where = part.name;
     for (const Line& line : part.lines) {
-      row(where, OpName(*line.launch), line.launch->kernel, line.cost, line.seconds, line.measured);
+      row(where, OpName(*line.launch), KernelText(*line.launch), line.cost, line.seconds, line.measured);
       where.clear();
     }
   }
@@ -210,6 +223,7 @@ void PrintJson(const Explained& e) {
                                  {"gflop_s", e.limits.flops_per_second / 1e9}};
   const nlohmann::json out = {{"model", program.model},
                               {"backend", program.backend},
+                              {"device", e.device},
                               {"numerics", program.numerics},
                               {"rows", e.size(Size::kT)},
                               {"sequences", e.size(Size::kS)},
@@ -237,7 +251,9 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
   for (const Entry& entry : explained.program.entries) {
     LaunchSeconds measured;
     if (executor) {
-      MODELC_ASSIGN_OR_RETURN(measured, Runs(*executor).Launches(entry.name, sizes, kMeasuredSteps));
+      Runs runs(*executor);
+      MODELC_RETURN_IF_ERROR(runs.Fill(sizes));
+      MODELC_ASSIGN_OR_RETURN(measured, runs.Launches(entry.name, sizes, kMeasuredSteps));
     }
     MODELC_ASSIGN_OR_RETURN(std::vector<Part> parts, Explain(explained.program, entry, sizes, explained.limits, measured));
     explained.entries.emplace_back(entry.name, std::move(parts));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -76,6 +77,8 @@ void DeclareModelFlags(po::options_description& options, po::positional_options_
        "a variant of sparse attention, as options of lm-vary-attention: dense, or top=N block=N window=N reuse=N index-format=F")
       ("kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, bf16 or f32")
       ("generate", po::value<std::string>()->default_value("fused"), "ops to run as generated code, not by the plugin's kernel: 'dsa.*,fused'")
+      ("tuning", po::value<std::string>()->default_value(""),
+       "schedules that modelc tune found; without it: those in ~/.cache/modelc/tuning.json, if any; none: no such record")
       ("max-context", po::value<int64_t>()->default_value(0), "tokens a sequence may have; 0: the config's limit")
       ("max-sequences", po::value<int64_t>()->default_value(16), "sequences running at once")
       ("max-rows", po::value<int64_t>()->default_value(256), "tokens in one step, prefill chunks included")
@@ -95,7 +98,8 @@ namespace {
 
 // What a compiled program has fixed.
 constexpr const char* kCompileFlags[] = {"config",   "extension", "source-passes", "numerics",      "attention",
-                                         "kv-dtype", "generate",  "max-context",   "max-sequences", "max-rows"};
+                                         "kv-dtype", "generate",  "tuning",        "max-context",   "max-sequences",
+                                         "max-rows"};
 
 absl::StatusOr<CompileOptions> CompileFlags(const po::variables_map& flags, const fs::path& weights_dir) {
   const auto limit = [&](const char* name, int64_t low) -> absl::StatusOr<int64_t> {
@@ -155,23 +159,70 @@ absl::StatusOr<OpenedModel> OpenBuilt(const std::string& text, const po::variabl
 
 }  // namespace
 
-absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags, Weights weights) {
+fs::path TuningFile(const po::variables_map& flags) {
+  if (const std::string file = Text(flags, "tuning"); !file.empty()) return file == "none" ? "" : file;
+  for (const auto& [variable, below] : {std::pair("XDG_CACHE_HOME", "modelc"), std::pair("HOME", ".cache/modelc")}) {
+    if (const char* dir = std::getenv(variable); dir != nullptr && *dir != 0) return fs::path(dir) / below / "tuning.json";
+  }
+  return {};
+}
+
+namespace {
+
+// A model file's text, which OpenModel tells from a built file by its beginning: JSON; no model begins so.
+absl::StatusOr<std::string> ReadModel(const po::variables_map& flags) {
   if (!flags.count("model")) {
     return absl::InvalidArgumentError("name a model file, for example models/v3.2.mlir");
   }
-  MODELC_ASSIGN_OR_RETURN(const std::string text, ReadFile(Text(flags, "model")));
-  if (text.starts_with("{")) return OpenBuilt(text, flags, weights);  // JSON; no model begins so
+  return ReadFile(Text(flags, "model"));
+}
 
+bool IsBuilt(const std::string& text) { return text.starts_with("{"); }
+
+// Entries of the record that are for this device and compiler. A record that nobody named need not be there.
+absl::StatusOr<std::vector<TunedSchedule>> Tuned(const po::variables_map& flags, std::string_view device) {
+  const fs::path file = TuningFile(flags);
+  if (file.empty() || (flags["tuning"].defaulted() && !fs::exists(file))) return std::vector<TunedSchedule>();
+  MODELC_ASSIGN_OR_RETURN(std::vector<TunedSchedule> tuned, ReadTuning(file));
+  std::erase_if(tuned, [&](const TunedSchedule& t) { return t.device != device || t.compiler != CompilerVersion(); });
+  return tuned;
+}
+
+absl::StatusOr<ModelSource> SourceOf(std::string text, const po::variables_map& flags, Weights weights) {
+  ModelSource source;
+  source.text = std::move(text);
+  source.name = Text(flags, "model");
+  source.weights_dir = Text(flags, "weights").empty() ? ModelsDir() / "nano" / "checkpoint" : fs::path(Text(flags, "weights"));
+  MODELC_ASSIGN_OR_RETURN(source.checkpoint, OpenWeights(source.weights_dir, weights));
+  MODELC_ASSIGN_OR_RETURN(source.options, CompileFlags(flags, source.weights_dir));
+  MODELC_ASSIGN_OR_RETURN(source.device, OpenDevice(flags));
+  if (source.checkpoint != nullptr) source.options.checkpoint = &source.checkpoint->index();
+  source.options.manifest = source.device->manifest();
+  source.options.backend = std::string(source.device->plugin().name());
+  return source;
+}
+
+}  // namespace
+
+absl::StatusOr<ModelSource> OpenSource(const po::variables_map& flags, Weights weights) {
+  MODELC_ASSIGN_OR_RETURN(std::string text, ReadModel(flags));
+  if (IsBuilt(text)) {
+    return absl::InvalidArgumentError(absl::StrCat("'", Text(flags, "model"), "' is built already; name the .mlir file"));
+  }
+  return SourceOf(std::move(text), flags, weights);
+}
+
+absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags, Weights weights) {
+  MODELC_ASSIGN_OR_RETURN(std::string text, ReadModel(flags));
+  if (IsBuilt(text)) return OpenBuilt(text, flags, weights);
+  MODELC_ASSIGN_OR_RETURN(ModelSource source, SourceOf(std::move(text), flags, weights));
+  MODELC_ASSIGN_OR_RETURN(source.options.tuned, Tuned(flags, source.device->info().name));
   OpenedModel opened;
-  opened.weights_dir = Text(flags, "weights").empty() ? ModelsDir() / "nano" / "checkpoint" : fs::path(Text(flags, "weights"));
-  MODELC_ASSIGN_OR_RETURN(opened.checkpoint, OpenWeights(opened.weights_dir, weights));
-  MODELC_ASSIGN_OR_RETURN(CompileOptions options, CompileFlags(flags, opened.weights_dir));
-  MODELC_ASSIGN_OR_RETURN(opened.device, OpenDevice(flags));
-  if (opened.checkpoint != nullptr) options.checkpoint = &opened.checkpoint->index();
-  options.manifest = opened.device->manifest();
-  options.backend = std::string(opened.device->plugin().name());
   const auto start = std::chrono::steady_clock::now();
-  MODELC_ASSIGN_OR_RETURN(opened.program, CompileModel(text, Text(flags, "model"), options));
+  MODELC_ASSIGN_OR_RETURN(opened.program, CompileModel(source.text, source.name, source.options));
+  opened.checkpoint = std::move(source.checkpoint);
+  opened.device = std::move(source.device);
+  opened.weights_dir = std::move(source.weights_dir);
   opened.compile_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return opened;
 }

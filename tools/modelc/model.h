@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/compiler/compiler.h"
 #include "core/program/program.h"
 #include "core/runtime/engine.h"
 #include "core/text/tokenizer.h"
@@ -15,8 +16,17 @@
 
 namespace modelc {
 
-// MODEL (positional), --weights, --config, --numerics, --kv-dtype, --generate, --max-context, --max-sequences, --max-rows.
+// MODEL (positional), --weights, --config and what else decides on the program.
 void DeclareModelFlags(po::options_description& options, po::positional_options_description& positional);
+
+// A .mlir file, and all that compiling it takes; `options` points into `checkpoint`.
+struct ModelSource {
+  std::string text, name;
+  std::filesystem::path weights_dir;  // models/nano without --weights
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::unique_ptr<Device> device;
+  CompileOptions options;
+};
 
 // A model compiled for a device, its weights mapped but not yet bound.
 struct OpenedModel {
@@ -30,6 +40,10 @@ struct OpenedModel {
 // kIfThere: a folder with a config.json alone will do; `checkpoint` is then null.
 enum class Weights { kNeeded, kIfThere };
 absl::StatusOr<OpenedModel> OpenModel(const po::variables_map& flags, Weights weights = Weights::kNeeded);
+// The same before compiling, and without tuned schedules; a built file is refused.
+absl::StatusOr<ModelSource> OpenSource(const po::variables_map& flags, Weights weights = Weights::kNeeded);
+// The file of tuned schedules: --tuning, or the user's; empty for --tuning none.
+std::filesystem::path TuningFile(const po::variables_map& flags);
 absl::StatusOr<std::unique_ptr<Tokenizer>> OpenTokenizer(const std::filesystem::path& weights_dir);
 // Binds the weights behind a progress bar (on a terminal) and starts the engine.
 absl::StatusOr<std::unique_ptr<Engine>> StartEngine(OpenedModel&, const po::variables_map& flags);

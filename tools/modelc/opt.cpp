@@ -46,6 +46,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
       ("attention", po::value<std::string>()->default_value(""), "lm-vary-attention's options")
       ("kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, bf16 or f32")
       ("generate", po::value<std::string>()->default_value("fused"), "ops to generate, with wildcards")
+      ("tuning", po::value<std::string>()->default_value(""), "a record that modelc tune wrote")
       ("max-rows", po::value<int64_t>()->default_value(512), "rows in one step")
       ("max-sequences", po::value<int64_t>()->default_value(64), "sequences in one step")
       ("max-context", po::value<int64_t>()->default_value(0), "tokens a sequence may have; 0: the config's limit")
@@ -61,7 +62,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
 }
 
 bool WantsManifest(llvm::StringRef pass) {
-  return llvm::is_contained({"lm-fuse", "lm-select-kernels", "kernel-fuse", "kernel-generate", "kernel-compile"}, pass);
+  return llvm::is_contained({"lm-schedule", "lm-fuse", "lm-select-kernels", "kernel-fuse", "kernel-generate", "kernel-compile"}, pass);
 }
 
 // Says in a pass's own options what the flags give it, so that a reproducer has them too.
@@ -77,6 +78,7 @@ absl::Status SetOptions(PipelineStep& step, const po::variables_map& flags) {
     options = Text(flags, "attention");
   } else if (WantsManifest(step.name)) {
     add("manifest", Text(flags, "manifest"));
+    if (step.name == "lm-schedule") add("tuning", Text(flags, "tuning"));
   }
   if (options.empty()) return absl::OkStatus();
   std::string problem;

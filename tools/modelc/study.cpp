@@ -1,7 +1,6 @@
 // modelc study: variants of sparse attention side by side, quality beside speed.
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 
 #include "absl/strings/ascii.h"
@@ -9,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "core/serving/defaults.h"
+#include "core/support/file.h"
 #include "core/support/status.h"
 #include "core/support/strings.h"
 #include "core/text/chat.h"
@@ -143,14 +143,6 @@ std::string PlotText(const std::vector<Variant>& variants) {
   return Svg({mass, accuracy});
 }
 
-absl::Status Write(const fs::path& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out << text;
-  out.close();
-  if (out) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat("cannot write '", path.string(), "'; check the folder and the space left"));
-}
-
 absl::StatusOr<int> Run(const po::variables_map& flags) {
   const fs::path out = Text(flags, "out");
   if (!out.empty() && !fs::is_directory(fs::absolute(out).parent_path())) {
@@ -177,8 +169,8 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
   const Json report = {{"model", Text(flags, "model")}, {"numerics", Text(flags, "numerics")}, {"decode_at", depth},
                        {"answers", answers.size()},     {"variants", std::move(list)}};
   if (!out.empty()) {
-    MODELC_RETURN_IF_ERROR(Write(out.string() + ".json", report.dump(1) + "\n"));
-    MODELC_RETURN_IF_ERROR(Write(out.string() + ".svg", PlotText(variants)));
+    MODELC_RETURN_IF_ERROR(WriteFile(out.string() + ".json", report.dump(1) + "\n"));
+    MODELC_RETURN_IF_ERROR(WriteFile(out.string() + ".svg", PlotText(variants)));
   }
   std::cout << (flags["json"].as<bool>() ? report.dump(1) + "\n" : TableText(variants));
   return 0;

@@ -12,7 +12,7 @@ using namespace mlir;
 namespace modelc::codegen {
 namespace {
 
-constexpr int64_t kTileKeys = 64;
+constexpr int64_t kTileKeys = 64; // where the schedule leaves them open
 constexpr int64_t kGroupHeads = 32;
 
 class Attend {
@@ -20,7 +20,8 @@ public:
   Attend(Kernel &k)
       : k(k), c(k.c), pages(k, 3), format{k.word("format")}, heads(k.size(0, 1)), latent(k.size(0, 2)),
         rope(k.size(1, 2)), width(latent + rope), side(2 * c.lanes()), block(6),
-        group(std::min(kGroupHeads, (heads + side - 1) / side * side)) {}
+        tile(k.integer("keys") > 0 ? k.integer("keys") : kTileKeys),
+        group((std::min(k.integer("heads") > 0 ? k.integer("heads") : kGroupHeads, heads) + side - 1) / side * side) {}
 
   LogicalResult run() {
     if (heads <= 0 || latent <= 0 || rope < 0)
@@ -31,8 +32,8 @@ public:
                        << kPageTokens * recordBytes;
     Type f32 = c.getF32Type();
     query = k.scratch({width, group}, f32);
-    records = k.scratch({kTileKeys + block, width}, f32);
-    scores = k.scratch({kTileKeys + block, group}, f32);
+    records = k.scratch({tile + block, width}, f32);
+    scores = k.scratch({tile + block, group}, f32);
     most = k.scratch({group}, f32);
     sums = k.scratch({group}, f32);
     factors = k.scratch({group}, f32);
@@ -55,8 +56,8 @@ private:
       c.store(zeros(side), sums, {h});
     });
     c.loop(group, [&](Val h) { c.eachVector(latent, [&](Val d, int64_t n) { c.store(zeros(n), values, {h, d}); }); });
-    c.loop(c.index(0), keys, c.index(kTileKeys), [&](Val first) {
-      Val n = min(c.index(kTileKeys), keys - first);
+    c.loop(c.index(0), keys, c.index(tile), [&](Val first) {
+      Val n = min(c.index(tile), keys - first);
       c.loop(n, [&](Val i) { loadRecord(t, positionOf(t, first + i), i); });
       c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) {
         score(h, n);
@@ -206,7 +207,7 @@ private:
   CodeBuilder &c;
   Pages pages;
   CacheFormat format;
-  const int64_t heads, latent, rope, width, side, block, group;
+  const int64_t heads, latent, rope, width, side, block, tile, group;
   int64_t recordBytes = 0;
   Value query, records, scores, most, sums, factors, values;
 };

@@ -1,7 +1,7 @@
 //===- LinearKernels.cpp - matrix products: the floor ---------------------===//
 //
-// Right for every dtype and size, and no match for a plugin's own: what a device runs until it has them. Rows and weight
-// rows are taken in small tiles whose sums fill the registers; K lies in lanes.
+// Right for every dtype and size, and no match for a plugin's own: what a device runs until it has them. Rows and
+// weight rows are taken in small tiles whose sums fill the registers; K lies in lanes.
 //
 //===----------------------------------------------------------------------===//
 #include "core/compiler/codegen/Kernels.h"
@@ -12,8 +12,8 @@ using namespace mlir;
 namespace modelc::codegen {
 namespace {
 
-constexpr int64_t kRows = 4;     // rows of a tile
-constexpr int64_t kWeights = 3;  // weight rows of a tile
+constexpr int64_t kRows = 4;          // rows of a tile
+constexpr int64_t kWeights = 3;       // weight rows of a tile
 constexpr int64_t kBlockWeights = 48; // weight rows of an item
 
 class Product {
@@ -59,14 +59,15 @@ private:
       return k.tensor(i);
     auto type = MemRefType::get({ShapedType::kDynamic, width}, c.getF32Type());
     Val rows = c.dim(k.tensor(i), 0);
-    return memref::ReinterpretCastOp::create(
-        c, type, k.tensor(i), OpFoldResult(c.getIndexAttr(0)), {OpFoldResult(rows.get()), c.getIndexAttr(width)},
-        {OpFoldResult(c.getIndexAttr(width)), c.getIndexAttr(1)});
+    return memref::ReinterpretCastOp::create(c, type, k.tensor(i), OpFoldResult(c.getIndexAttr(0)),
+                                             {OpFoldResult(rows.get()), c.getIndexAttr(width)},
+                                             {OpFoldResult(c.getIndexAttr(width)), c.getIndexAttr(1)});
   }
 
   void prepare() { input = k.scratch({kRows, depth}, c.getF32Type()); }
 
-  // Rows from `row` on, at most kRows of them and below `end`, times weight rows from `weight` on, at most kBlockWeights.
+  // Rows from `row` on, at most kRows of them and below `end`, times weight rows from `weight` on, at most
+  // kBlockWeights.
   void tile(Val row, Val end, Val weight, Val expert, llvm::function_ref<Val(Val)> source) {
     for (int64_t i = 0; i < kRows; ++i)
       loadRow(source(min(row + i, end - 1)), i);

@@ -11,15 +11,16 @@ using namespace mlir;
 namespace modelc::codegen {
 namespace {
 
-constexpr int64_t kSide = 16;       // keys side by side
-constexpr int64_t kTileRows = 8;    // rows of an item: 256 KiB of queries at the published sizes
-constexpr int64_t kBlockPages = 16; // pages of an item
+constexpr int64_t kSide = 16;    // keys side by side
+constexpr int64_t kTileRows = 8; // of an item, where the schedule leaves them open
+constexpr int64_t kBlockPages = 16;
 
 class Logits {
 public:
   Logits(Kernel &k)
       : k(k), c(k.c), pages(k, 2), format{k.word("format")}, heads(k.size(0, 1)), width(k.size(0, 2)),
-        pageBytes(k.size(5, 1)) {}
+        tileRows(k.integer("rows") > 0 ? k.integer("rows") : kTileRows),
+        blockPages(k.integer("pages") > 0 ? k.integer("pages") : kBlockPages), pageBytes(k.size(5, 1)) {}
 
   LogicalResult run() {
     const int64_t wanted = kPageTokens * (width * format.valueBytes() + (format.f8() ? 4 : 0));
@@ -29,16 +30,16 @@ public:
     Type f32 = c.getF32Type();
     keys = k.scratch({kPageTokens / kSide, width, kSide}, f32);
     factors = k.scratch({kPageTokens}, f32);
-    k.forItems({{0, 0, kTileRows}, {6, 1, kBlockPages * kPageTokens}},
-               [&](ArrayRef<Val> place) { item(place[0] * kTileRows, place[1] * kBlockPages); });
+    k.forItems({{0, 0, tileRows}, {6, 1, blockPages * kPageTokens}},
+               [&](ArrayRef<Val> place) { item(place[0] * tileRows, place[1] * blockPages); });
     return success();
   }
 
 private:
   void item(Val firstRow, Val firstPage) {
     Val columns = c.dim(k.tensor(6), 1), rows = c.dim(k.tensor(0), 0);
-    Val lastRow = min(firstRow + kTileRows, rows);
-    Val lastPage = min(firstPage + kBlockPages, (columns + (kPageTokens - 1)) / kPageTokens);
+    Val lastRow = min(firstRow + tileRows, rows);
+    Val lastPage = min(firstPage + blockPages, (columns + (kPageTokens - 1)) / kPageTokens);
     c.loop(firstPage, lastPage, c.index(1), [&](Val page) {
       Val first = page * kPageTokens;
       // The sequence whose keys lie in the scratch; padding rows have -1.
@@ -182,7 +183,7 @@ private:
   CodeBuilder &c;
   Pages pages;
   CacheFormat format;
-  int64_t heads, width, pageBytes;
+  int64_t heads, width, tileRows, blockPages, pageBytes;
   Value keys, factors;
 };
 

@@ -120,7 +120,8 @@ LogicalResult dispatch(Kernel &k) {
   return success();
 }
 
-// Writes values of a row to a page from a byte on, in the cache's format; e4m3 with one scale, which goes to `scaleByte`.
+// Writes values of a row to a page from a byte on, in the cache's format; e4m3 with one scale, which goes to
+// `scaleByte`.
 void append(Kernel &k, const CacheFormat &format, const Pages &pages, Val page, Val byte, int64_t n, Val scaleByte,
             llvm::function_ref<Val(Val, int64_t)> value) {
   CodeBuilder &c = k.c;
@@ -158,7 +159,9 @@ LogicalResult appendKey(Kernel &k) {
   const int64_t width = k.size(0, 1);
   eachAppended(k, pages, [&](Val t, Val page, Val token) {
     append(k, format, pages, page, token * (width * format.valueBytes()), width, token * 4 + kPageTokens * width,
-           [&](Val d, int64_t n) { return c.load(k.tensor(0), {t, d}, n); });
+           [&](Val d, int64_t n) {
+             return c.load(k.tensor(0), {t, d}, n);
+           });
   });
   return success();
 }
@@ -174,10 +177,12 @@ LogicalResult appendLatent(Kernel &k) {
     const int64_t step = format.f8() ? 128 : latent;
     for (int64_t first = 0; first < latent; first += step)
       append(k, format, pages, page, record + first * format.valueBytes(), std::min(step, latent - first),
-             record + (latent + first / 128 * 4),
-             [&](Val d, int64_t n) { return c.load(k.tensor(0), {t, d + first}, n); });
-    append(k, keyFormat, pages, page, record + key, rope, record,
-           [&](Val d, int64_t n) { return c.load(k.tensor(1), {t, d}, n); });
+             record + (latent + first / 128 * 4), [&](Val d, int64_t n) {
+               return c.load(k.tensor(0), {t, d + first}, n);
+             });
+    append(k, keyFormat, pages, page, record + key, rope, record, [&](Val d, int64_t n) {
+      return c.load(k.tensor(1), {t, d}, n);
+    });
   });
   return success();
 }

@@ -282,8 +282,8 @@ private:
       return emitError(loc,
                        "a carried value needs op 'copy' (plugins/abi/ops.md), for which the backend has no kernel");
     kernel::LaunchOp::create(b, loc, b.getStringAttr("copy"), kernelName, b.getArrayAttr({from, to}),
-                             b.getDictionaryAttr({}), b.getI64IntegerAttr(1), IntegerAttr(), IntegerAttr(),
-                             ArrayAttr(), FlatSymbolRefAttr());
+                             b.getDictionaryAttr({}), b.getI64IntegerAttr(1), IntegerAttr(), IntegerAttr(), ArrayAttr(),
+                             FlatSymbolRefAttr());
     return success();
   }
 
@@ -364,6 +364,9 @@ private:
     NamedAttrList statics;
     for (auto [name, value] : call.attributes)
       statics.append(name, value);
+    if (Attribute schedule = op->getAttr(lm::kSchedule); schedule && lm::isGenerated(op))
+      for (NamedAttribute parameter : lm::codeParameters(schedule))
+        statics.append(parameter);
     auto launch = [&](ArrayRef<Attribute> operands, IntegerAttr above, IntegerAttr atMost) {
       kernel::LaunchOp::create(b, op->getLoc(), b.getStringAttr(call.op), kernelName, b.getArrayAttr(operands),
                                statics.getDictionary(b.getContext()), b.getI64IntegerAttr(results), above, atMost,

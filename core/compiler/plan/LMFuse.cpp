@@ -1,6 +1,5 @@
 //===- Fuse.cpp - lm-fuse: the closed set of fusions ----------------------===//
 #include "core/compiler/Passes.h"
-#include "core/compiler/codegen/Patterns.h"
 #include "core/compiler/manifest/ManifestSource.h"
 #include "core/compiler/plan/Build.h"
 
@@ -33,9 +32,12 @@ void fuseAddNorm(RmsNormOp norm) {
   add.erase();
 }
 
+bool apart(DSAScheduleAttr schedule) { return schedule && schedule.getFuse() && !schedule.getFuse().getValue(); }
+
 void fuseSelect(DSASelectOp select) {
   auto logits = select.getScore().getDefiningOp<DSALogitsOp>();
-  if (!logits || !logits->hasOneUse())
+  if (!logits || !logits->hasOneUse() || isGenerated(logits) || isGenerated(select) ||
+      apart(logits.getScheduleAttr()) || apart(select.getScheduleAttr()))
     return;
   OpBuilder b(select);
   auto fused = build<DSALogitsSelectOp>(b, select.getLoc(), {logits.getQ(), logits.getW(), logits.getCache()},
@@ -51,14 +53,9 @@ void fuseSelect(DSASelectOp select) {
 class LMFuse : public modelc::impl::LMFuseBase<LMFuse> {
 public:
   using LMFuseBase::LMFuseBase;
-  LMFuse(std::string manifest, bool keep, std::string ops) : source(std::move(manifest)) {
-    keepScores = keep;
-    generate = std::move(ops);
-  }
+  LMFuse(std::string manifest, bool keep) : source(std::move(manifest)) { keepScores = keep; }
 
-  LogicalResult initialize(MLIRContext *context) override {
-    return failure(failed(source.load(manifestFile, context)) || failed(generated.parse(generate, context)));
-  }
+  LogicalResult initialize(MLIRContext *context) override { return source.load(manifestFile, context); }
 
   void runOnOperation() override {
     SmallVector<RmsNormOp> norms;
@@ -67,19 +64,16 @@ public:
     getOperation().walk([&](DSASelectOp op) { selects.push_back(op); });
     if (source->HasOp("add_rms_norm"))
       llvm::for_each(norms, fuseAddNorm);
-    // There is no generated code for both at once.
-    const bool apart = keepScores || generated.match("dsa.logits") || generated.match("dsa.select");
-    if (source->HasOp("dsa.logits_select") && !apart)
+    if (source->HasOp("dsa.logits_select") && !keepScores)
       llvm::for_each(selects, fuseSelect);
   }
 
 private:
   ManifestSource source;
-  codegen::Patterns generated;
 };
 
 } // namespace
 
-std::unique_ptr<Pass> modelc::createLMFuse(std::string manifest, bool keepScores, std::string generate) {
-  return std::make_unique<LMFuse>(std::move(manifest), keepScores, std::move(generate));
+std::unique_ptr<Pass> modelc::createLMFuse(std::string manifest, bool keepScores) {
+  return std::make_unique<LMFuse>(std::move(manifest), keepScores);
 }

@@ -89,7 +89,8 @@ struct Planner {
     auto logits = build<DSALogitsOp>(
         b, loc, {rope(q.getOut(), table, 0, op.getPairs().value_or("half"), /*keep=*/true), w.getOut(), op.getCache()},
         {{"scale", b.getF64FloatAttr(1 / std::sqrt(double(heads) * double(dim)))},
-         {"format", formatOf(op.getCache())}});
+         {"format", formatOf(op.getCache())},
+         {kSchedule, op.getScheduleAttr()}});
     if (Attribute tap = op->getAttr("tap"))
       logits->setAttr("tap", tap);
     op.getScore().replaceAllUsesWith(logits.getScore());

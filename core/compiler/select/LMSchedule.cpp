@@ -1,7 +1,12 @@
 //===- LMSchedule.cpp - lm-schedule ---------------------------------------===//
 #include "core/compiler/Passes.h"
+#include "core/compiler/codegen/Kernels.h"
+#include "core/compiler/codegen/Patterns.h"
+#include "core/compiler/manifest/ManifestSource.h"
 #include "dialects/lm/LM.h"
+#include "mlir/AsmParser/AsmParser.h"
 #include "mlir/IR/Builders.h"
+#include "llvm/Support/MathExtras.h"
 
 namespace modelc {
 #define GEN_PASS_DEF_LMSCHEDULE
@@ -14,30 +19,108 @@ using namespace modelc::lm;
 
 namespace {
 
-// The threshold under which nobody needs the op's results; null when somebody always does.
-Attribute neededAbove(Operation &op) {
-  if (isa<DSASelectOp, DSALogitsSelectOp>(op))
-    return Builder(op.getContext()).getI64IntegerAttr(sizeOf(op.getAttr("top")));
-  Attribute above;
-  for (Operation *user : op.getUsers()) {
-    Attribute users = user->getBlock() == op.getBlock() ? user->getAttr("above") : Attribute();
-    if (!users || (above && users != above))
-      return {};
-    above = users;
-  }
-  return above;
+// What one worker works on should stay in its second-level cache, beside what streams through.
+constexpr int64_t kTileBytes = 256 * 1024;
+constexpr int64_t kPages = 16;  // of an item of scores: long enough that a page table's walk is nothing
+constexpr int64_t kBlock = 512; // scores between two looks at how many are kept
+constexpr int64_t kHeads = 32;  // of a group: their queries and values fit beside a tile of records
+
+// The largest power of two of items that fit, from 1 to most.
+int64_t fit(int64_t bytesEach, int64_t most) {
+  const int64_t count = kTileBytes / std::max<int64_t>(1, bytesEach);
+  return count < 1 ? 1 : std::min<int64_t>(most, llvm::bit_floor(static_cast<uint64_t>(count)));
 }
 
-struct LMSchedule : modelc::impl::LMScheduleBase<LMSchedule> {
-  void runOnOperation() override {
-    getOperation().walk([&](Block *block) {
-      // Users come after makers, so one backward sweep is enough.
-      for (Operation &op : llvm::reverse(*block))
-        if (isPrimitive(&op) && !isa<DSAAppendOp, MLAAppendOp>(op))
-          if (Attribute above = neededAbove(op))
-            op.setAttr("above", above);
-    });
+int64_t orElse(int64_t given, int64_t otherwise) { return given ? given : otherwise; }
+
+// Generated code's open parameters, from sizes.
+Attribute complete(Operation *op, Attribute schedule) {
+  MLIRContext *context = op->getContext();
+  auto shape = cast<RankedTensorType>(op->getOperand(0).getType()).getShape();
+  auto dsa = dyn_cast<DSAScheduleAttr>(schedule);
+  if (dsa && dsa.getCode() == CodeSource::Generated && isa<DSALogitsOp>(op))
+    return DSAScheduleAttr::get(context, dsa.getCode(), dsa.getFuse(),
+                                orElse(dsa.getRows(), fit(4 * shape[1] * shape[2], 64)), orElse(dsa.getPages(), kPages),
+                                dsa.getSelect(), dsa.getBlock());
+  if (dsa && dsa.getCode() == CodeSource::Generated)
+    return DSAScheduleAttr::get(context, dsa.getCode(), dsa.getFuse(), dsa.getRows(), dsa.getPages(), dsa.getSelect(),
+                                orElse(dsa.getBlock(), kBlock));
+  auto mla = dyn_cast<MLAScheduleAttr>(schedule);
+  if (mla && mla.getCode() == CodeSource::Generated) {
+    const int64_t heads = orElse(mla.getHeads(), std::min(kHeads, shape[1]));
+    const int64_t rope = cast<RankedTensorType>(op->getOperand(1).getType()).getShape()[2];
+    return MLAScheduleAttr::get(context, mla.getCode(), orElse(mla.getKeys(), fit(4 * (shape[2] + rope + heads), 1024)),
+                                heads);
   }
+  return schedule;
+}
+
+class LMSchedule : public modelc::impl::LMScheduleBase<LMSchedule> {
+public:
+  using LMScheduleBase::LMScheduleBase;
+  LMSchedule(std::string manifest, std::string ops, std::vector<TunedSchedule> schedules)
+      : source(std::move(manifest)), tuned(std::move(schedules)) {
+    generate = std::move(ops);
+  }
+
+  LogicalResult initialize(MLIRContext *context) override {
+    if (!tuningFile.empty()) {
+      absl::StatusOr<std::vector<TunedSchedule>> record = ReadTuning(tuningFile.getValue());
+      if (!record.ok())
+        return emitError(UnknownLoc::get(context)) << std::string(record.status().message());
+      tuned = *std::move(record);
+    }
+    return failure(failed(source.load(manifestFile, context)) || failed(wanted.parse(generate, context)));
+  }
+
+  void runOnOperation() override {
+    WalkResult result = getOperation().walk([&](Operation *op) {
+      if (!hasSchedule(op))
+        return WalkResult::advance();
+      Attribute schedule = op->getAttr(kSchedule);
+      if (!schedule && failed(choose(op, schedule)))
+        return WalkResult::interrupt();
+      op->setAttr(kSchedule, complete(op, schedule));
+      return WalkResult::advance();
+    });
+    if (result.wasInterrupted())
+      signalPassFailure();
+  }
+
+private:
+  LogicalResult choose(Operation *op, Attribute &schedule) {
+    StringRef name = op->getName().stripDialect();
+    const bool possible = !source->target.triple.empty() && codegen::canGenerate(name);
+    const bool asked = possible && wanted.match(name);
+    const std::string shape = shapeKey(op);
+    for (const TunedSchedule &entry : tuned) {
+      if (entry.op != name || entry.shape != shape)
+        continue;
+      Attribute found = parseAttribute(entry.schedule, op->getContext());
+      if (!found || found.getTypeID() != makeSchedule(op, CodeSource::Library).getTypeID())
+        return op->emitOpError("has a tuning record with the schedule '")
+               << entry.schedule << "', which is none of its kind; delete the record and run modelc tune again";
+      op->setAttr(kSchedule, found);
+      if (isGenerated(op) ? possible : !asked) {
+        schedule = found;
+        return success();
+      }
+      op->removeAttr(kSchedule);
+    }
+    const bool kernel =
+        source->HasOp(name.str()) || (isa<DSALogitsOp, DSASelectOp>(op) && source->HasOp("dsa.logits_select"));
+    schedule = makeSchedule(op, asked || (possible && !kernel) ? CodeSource::Generated : CodeSource::Library);
+    return success();
+  }
+
+  ManifestSource source;
+  codegen::Patterns wanted;
+  std::vector<TunedSchedule> tuned;
 };
 
 } // namespace
+
+std::unique_ptr<Pass> modelc::createLMSchedule(std::string manifest, std::string generate,
+                                               std::vector<TunedSchedule> tuned) {
+  return std::make_unique<LMSchedule>(std::move(manifest), std::move(generate), std::move(tuned));
+}

@@ -161,7 +161,10 @@ private:
     };
     const bool generated = !source->target.triple.empty() && codegen::canGenerate(name);
     const ManifestKernel *kernel = choose(*source, name, holds);
-    if (generated && (!kernel || wanted.match(name))) {
+    if (isGenerated(op) && !generated)
+      return op->emitOpError("has a schedule that asks for generated code, which backend '")
+             << backend << "' does not take for it; write code = library, or leave the schedule out";
+    if (generated && (!kernel || wanted.match(name) || isGenerated(op))) {
       op->setAttr("kernel", StringAttr::get(op->getContext(), kernel::kGenerated));
       return success();
     }

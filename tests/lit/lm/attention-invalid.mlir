@@ -114,3 +114,14 @@ lm.model @window_scores_c1 {
     lm.return ["hidden"] %s : tensor<?x8xf32>
   }
 }
+
+// -----
+
+lm.model @format_kind {
+  lm.entry @step {
+    %x = lm.input "hidden" width 8 as tensor<?x8xf32>
+    // expected-error @below {{attribute 'format' failed to satisfy constraint: string attribute}}
+    %c = lm.mla.append %x, %x format 8 as (tensor<?x8xf32>, tensor<?x8xf32>) -> !lm.cache<"latent">
+    lm.return ["hidden"] %x : tensor<?x8xf32>
+  }
+}

@@ -3,8 +3,8 @@
 // RUN: modelc opt %root/models/v3.2.mlir --until kernel-plan-memory %manifest | FileCheck %s
 // RUN: modelc opt %root/models/v3.2.mlir --until lm-resolve \
 // RUN:   | modelc opt --from lm-absorb-mla --until lm-absorb-mla | modelc opt --from lm-plan --until lm-plan \
-// RUN:   | modelc opt --from lm-quantize --until lm-quantize | modelc opt --from lm-fuse --until lm-fuse %manifest \
-// RUN:   | modelc opt --from lm-select-kernels --until lm-select-kernels %manifest | modelc opt --from lm-schedule --until lm-schedule \
+// RUN:   | modelc opt --from lm-quantize --until lm-quantize | modelc opt --from lm-schedule --until lm-schedule %manifest | modelc opt --from lm-fuse --until lm-fuse %manifest \
+// RUN:   | modelc opt --from lm-select-kernels --until lm-select-kernels %manifest | modelc opt --from lm-conditions --until lm-conditions \
 // RUN:   | modelc opt --from lm-to-kernel --until lm-to-kernel | modelc opt --from kernel-plan-memory | FileCheck %s
 
 // CHECK: kernel.program @deepseek_v3_2 limits [512, 512, 64, 2560, 163840, 4096] arena [[BYTES:[0-9]+]] live [[BYTES]] parameters

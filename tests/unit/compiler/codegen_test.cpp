@@ -169,5 +169,45 @@ INSTANTIATE_TEST_SUITE_P(Ops, CodegenTest,
                            return name;
                          });
 
+// What a schedule may say of generated code changes no result.
+struct Schedule {
+  const char *name, *op, *parameters;
+};
+
+class ScheduleTest : public ::testing::TestWithParam<Schedule> {};
+
+TEST_P(ScheduleTest, ComputesWhatTheReferenceDoes) {
+  unsetenv("MODELC_CPU_ISA");
+  absl::StatusOr<const Plugin*> plugin = Plugin::Load(MODELC_CPU_PLUGIN);
+  ASSERT_TRUE(plugin.ok()) << plugin.status();
+  conformance::Options options;
+  options.threads = 2;
+  options.op = GetParam().op;
+  options.generate = [](const std::string& manifest, const std::string& op, const std::string& attributes,
+                        const std::vector<conformance::CodeTensor>& tensors) {
+    nlohmann::json all = nlohmann::json::parse(attributes);
+    all.update(nlohmann::json::parse(GetParam().parameters));
+    return Generate(manifest, op, all.dump(), tensors);
+  };
+  auto results = conformance::Run(**plugin, options, [](const conformance::Result&) {});
+  ASSERT_TRUE(results.ok()) << results.status();
+  EXPECT_FALSE(results->empty());
+  for (const conformance::Result& r : *results) {
+    EXPECT_EQ(r.outcome, conformance::Outcome::kPassed) << r.op << " " << r.name << ": " << r.detail;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, ScheduleTest,
+    ::testing::Values(Schedule{"SmallTilesOfScores", "dsa.logits", R"({"rows": 1, "pages": 1})"},
+                      Schedule{"LargeTilesOfScores", "dsa.logits", R"({"rows": 64, "pages": 64})"},
+                      Schedule{"SelectionByBits", "dsa.select", R"({"select": "bits"})"},
+                      Schedule{"SmallBlocksOfScores", "dsa.select", R"({"block": 64})"},
+                      Schedule{"LargeBlocksOfScores", "dsa.select", R"({"block": 65536})"},
+                      Schedule{"OneRecordATile", "mla.attend_latent", R"({"keys": 1, "heads": 1})"},
+                      Schedule{"OddTiles", "mla.attend_latent", R"({"keys": 37, "heads": 20})"},
+                      Schedule{"LargeTiles", "mla.attend_latent", R"({"keys": 1024, "heads": 256})"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
 }  // namespace
 }  // namespace modelc

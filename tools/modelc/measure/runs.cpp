@@ -102,14 +102,27 @@ int64_t Runs::LaunchPages(const Sizes& sizes) {
   return sizes[static_cast<int>(Size::kS)] * PagesFor(sizes[static_cast<int>(Size::kC)]);
 }
 
+// Rows of sequence s of a step.
+static int64_t RowsOf(const Sizes& sizes, int64_t s) {
+  const int64_t rows = sizes[static_cast<int>(Size::kT)], sequences = sizes[static_cast<int>(Size::kS)];
+  return rows * (s + 1) / sequences - rows * s / sequences;
+}
+
+absl::Status Runs::Fill(const Sizes& sizes) {
+  const int64_t context = sizes[static_cast<int>(Size::kC)];
+  for (int64_t s = 0; s < sizes[static_cast<int>(Size::kS)]; ++s) {
+    MODELC_RETURN_IF_ERROR(FillSequence(s, context - RowsOf(sizes, s), PagesFor(context), /*want_last=*/false));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<LaunchSeconds> Runs::Launches(std::string_view entry, const Sizes& sizes, int repeat) {
   const int64_t rows = sizes[static_cast<int>(Size::kT)], sequences = sizes[static_cast<int>(Size::kS)];
   const int64_t context = sizes[static_cast<int>(Size::kC)], pages_each = PagesFor(context);
   const std::vector<int32_t> pages = PageTable(0, sequences, pages_each), ids = RandomIds(rows);
   std::vector<int32_t> pos, seq, wanted;
   for (int64_t s = 0; s < sequences; ++s) {
-    const int64_t count = rows * (s + 1) / sequences - rows * s / sequences;
-    MODELC_RETURN_IF_ERROR(FillSequence(s, context - count, pages_each, /*want_last=*/false));
+    const int64_t count = RowsOf(sizes, s);
     for (int64_t i = 0; i < count; ++i) {
       pos.push_back(static_cast<int32_t>(context - count + i));
       seq.push_back(static_cast<int32_t>(s));

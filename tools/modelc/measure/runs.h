@@ -46,6 +46,8 @@ class Runs {
   // kDecodeSteps steps of one token for each of `batch` sequences that already have `depth` tokens.
   absl::StatusOr<TimedRun> Decode(int64_t depth, int64_t batch, int repeat);
 
+  // Gives sizes[S] sequences all of their sizes[C] tokens but the last sizes[T], as Launches needs it.
+  absl::Status Fill(const Sizes& sizes);
   // Each launch of a step of sizes[T] rows that end sequences of sizes[C] tokens, sizes[S] of them: medians over `repeat`
   // steps. The entry "draft" gets zeros for hidden states.
   absl::StatusOr<LaunchSeconds> Launches(std::string_view entry, const Sizes& sizes, int repeat);

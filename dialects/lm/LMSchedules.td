@@ -1,0 +1,70 @@
+//===- LMSchedules.td - how an op is to be computed -------------*- tablegen -*-===//
+//
+// What a schedule says never changes what an op means: any schedule gives the op's result, in another time.
+//
+//===----------------------------------------------------------------------===//
+#ifndef MODELC_DIALECTS_LM_SCHEDULES
+#define MODELC_DIALECTS_LM_SCHEDULES
+
+include "dialects/lm/LMBase.td"
+include "mlir/IR/EnumAttr.td"
+
+def LM_Code : I32EnumAttr<"CodeSource", "where an op's code comes from",
+                          [I32EnumAttrCase<"Library", 0, "library">, I32EnumAttrCase<"Generated", 1, "generated">]> {
+  let cppNamespace = "::modelc::lm";
+  let genSpecializedAttr = 0;
+}
+def LM_Selection : I32EnumAttr<"Selection", "how the k best scores are found",
+                               [I32EnumAttrCase<"Threshold", 0, "threshold">, I32EnumAttrCase<"Bits", 1, "bits">]> {
+  let cppNamespace = "::modelc::lm";
+  let genSpecializedAttr = 0;
+}
+def LM_CodeParameter : EnumParameter<LM_Code>;
+def LM_SelectionParameter : EnumParameter<LM_Selection> { let defaultValue = "::modelc::lm::Selection::Threshold"; }
+
+class LM_Schedule<string name, string mnemonic> : LM_Attr<name # "Schedule", mnemonic> {
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
+def LM_DSASchedule : LM_Schedule<"DSA", "dsa"> {
+  let summary = "Scores of the lightning indexer, and the selection after them";
+  let description = [{
+    `code` is `library` (a kernel of the plugin) or `generated`. `fuse = false` keeps scoring and selection two launches where a
+    kernel could do both; generated code always is two. Of generated scores, `rows` rows share the keys of `pages` pages
+    that one work item reads. Of a generated selection, `select` is `threshold` (one pass keeps what is above a
+    running threshold, which rises every `block` scores) or `bits` (the k-th best is found bit by bit over all scores, then
+    one pass keeps what reaches it).
+
+        #lm.dsa<code = generated, rows = 8, pages = 16>
+
+    A parameter that is absent is left to `lm-schedule`.
+
+    (C1) rows and pages are 1 to 64   (C2) block is 64 to 65536}];
+  let parameters = (ins LM_CodeParameter:$code, OptionalParameter<"::mlir::BoolAttr">:$fuse, OptionalParameter<"int64_t">:$rows,
+                        OptionalParameter<"int64_t">:$pages, LM_SelectionParameter:$select,
+                        OptionalParameter<"int64_t">:$block);
+}
+
+def LM_MLASchedule : LM_Schedule<"MLA", "mla"> {
+  let summary = "Attention over latents";
+  let description = [{
+    `code` as for `#lm.dsa`. Generated code attends a group of `heads` heads of a row at a time, over tiles of `keys` records
+    that it widens once for all of them.
+
+        #lm.mla<code = generated, keys = 64, heads = 32>
+
+    (C1) keys is 1 to 1024   (C2) heads is 1 to 256}];
+  let parameters = (ins LM_CodeParameter:$code, OptionalParameter<"int64_t">:$keys, OptionalParameter<"int64_t">:$heads);
+}
+
+def LM_MoESchedule : LM_Schedule<"MoE", "moe"> {
+  let summary = "Choice of experts";
+  let description = [{`code` as for `#lm.dsa`.
+
+        #lm.moe<code = generated>}];
+  let parameters = (ins LM_CodeParameter:$code);
+  let genVerifyDecl = 0;
+}
+
+#endif  // MODELC_DIALECTS_LM_SCHEDULES
