@@ -1,5 +1,6 @@
 // modelc explain: what every op of a model costs on a device, and by which kernel it runs.
 #include <algorithm>
+#include <cmath>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -67,12 +68,6 @@ struct Part {
   std::vector<Line> lines;
 };
 
-// A launch takes as long as the slower of its arithmetic and its reads.
-double Predict(const Cost& cost, const MachineLimits& limits) {
-  if (limits.flops_per_second == 0) return 0;
-  return std::max(cost.flops / limits.flops_per_second, cost.bytes() / limits.read_bytes_per_second);
-}
-
 absl::StatusOr<std::vector<Part>> Explain(const Program& program, const Entry& entry, const Sizes& sizes,
                                           const MachineLimits& limits, const LaunchSeconds& measured) {
   std::vector<Part> parts;
@@ -94,7 +89,7 @@ absl::StatusOr<std::vector<Part>> Explain(const Program& program, const Entry& e
       MODELC_ASSIGN_OR_RETURN(const Cost cost, CostOf(program, launch, sizes));
       const double layers = static_cast<double>(repeat.count);
       const auto took = measured.find(&launch);
-      parts.back().lines.push_back({&launch, repeat.count, cost * layers, Predict(cost, limits) * layers,
+      parts.back().lines.push_back({&launch, repeat.count, cost * layers, PredictSeconds(launch.op, cost, limits) * layers,
                                     took == measured.end() ? 0 : took->second});
     }
   }
@@ -109,6 +104,17 @@ nlohmann::json ToJson(const Cost& cost, double predicted, double measured) {
                         {"predicted_seconds", predicted}};
   if (measured > 0) out["measured_seconds"] = measured;
   return out;
+}
+
+// Of the launches' predicted times against the measured ones, the median; 0 where nothing was measured.
+double MedianError(const std::vector<Part>& parts) {
+  Timing errors;
+  for (const Part& part : parts) {
+    for (const Line& line : part.lines) {
+      if (line.measured > 0 && line.seconds > 0) errors.seconds.push_back(std::abs(line.seconds / line.measured - 1));
+    }
+  }
+  return errors.median();
 }
 
 struct Total {
@@ -186,7 +192,7 @@ void PrintText(const Explained& e) {
                                program.backend, e.device, program.numerics, e.size(Size::kT),
                                e.size(Size::kS), e.size(Size::kC));
   if (e.limits.flops_per_second > 0) {
-    std::cout << absl::StrFormat("limits measured: %.1f GB/s read, %.1f GFLOP/s; times are the larger of reads and arithmetic\n",
+    std::cout << absl::StrFormat("limits measured: %.1f GB/s read, %.1f GFLOP/s\n",
                                  e.limits.read_bytes_per_second / 1e9, e.limits.flops_per_second / 1e9);
   }
   std::cout << "activations " << Bytes(static_cast<double>(program.arena_bytes)) << ", cache "
@@ -195,6 +201,9 @@ void PrintText(const Explained& e) {
     Table table({"where", "op", "kernel", "FLOP", "weights", "cache", "activations", "predicted", "measured"}, 3);
     AddText(table, parts);
     std::cout << "\nentry " << name << "\n" << table.Text();
+    if (const double error = MedianError(parts); error > 0) {
+      std::cout << absl::StrFormat("predicted within %.0f %% of measured (median over launches)\n", 100 * error);
+    }
   }
 }
 
@@ -217,6 +226,7 @@ void PrintJson(const Explained& e) {
     }
     const Total total = Sum(parts);
     entries[name] = {{"launches", std::move(list)}, {"total", ToJson(total.cost, total.seconds, total.measured)}};
+    if (total.measured > 0) entries[name]["median_error"] = MedianError(parts);
   }
   const Program& program = e.program;
   const nlohmann::json limits = {{"read_gb_s", e.limits.read_bytes_per_second / 1e9},

@@ -114,5 +114,18 @@ TEST_F(CostTest, AStepCountsLayersAndConditions) {
   EXPECT_EQ(CostOf(program_, launch, {}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+TEST(Prediction, GrowsWithEveryCostAndShrinksWithTheLimits) {
+  const MachineLimits limits{10e9, 100e9};
+  const Cost cost{.flops = 1e9, .weight_bytes = 1e8, .cache_bytes = 1e6, .activation_bytes = 1e6};
+  for (const char* op : {"linear", "dsa.logits_select", "an op nobody measured"}) {
+    const double seconds = PredictSeconds(op, cost, limits);
+    EXPECT_GE(seconds, 1e9 / limits.flops_per_second) << op;  // faster than the limit cannot be
+    EXPECT_LE(seconds, 10 * (1e9 / limits.flops_per_second + 1e8 / limits.read_bytes_per_second)) << op;
+    EXPECT_GT(PredictSeconds(op, cost * 2, limits), seconds) << op;
+    EXPECT_LT(PredictSeconds(op, cost, {20e9, 200e9}), seconds) << op;
+  }
+  EXPECT_EQ(PredictSeconds("linear", cost, {}), 0);
+}
+
 }  // namespace
 }  // namespace modelc

@@ -172,7 +172,49 @@ const std::map<std::string, Model, std::less<>>& Models() {
   return *models;
 }
 
+// How far an op's kernels are from the limits: seconds over what arithmetic and reads would take at the limit, and
+// what a launch costs in any case.
+struct Pace {
+  double launch_us, flops, weight_bytes, cache_bytes, activation_bytes;
+};
+
+Pace PaceOf(std::string_view op) {
+  // Weights and caches: widening them to float32 goes along with arithmetic, so their reads hide behind it or come on top.
+  static const auto* paces = new std::map<std::string, Pace, std::less<>>{
+      {"linear", {1.0, 1.7, 1.2, 0, 1.8}},
+      {"linear_silu_mul", {2.0, 1.6, 1.1, 0, 6.3}},
+      {"head_linear", {0.0, 1.4, 1.2, 0, 5.4}},
+      {"grouped_linear", {4.9, 1.8, 1.0, 0, 4.0}},
+      {"grouped_linear_silu_mul", {5.9, 2.0, 1.1, 0, 0}},
+      {"dsa.logits", {2.7, 1.9, 0, 0.1, 0}},
+      {"dsa.logits_select", {2.7, 1.9, 0, 0.1, 12}},
+      {"mla.attend_latent", {1.2, 1.3, 0, 0, 10}},
+      {"mla.append", {1.2, 0, 0, 0, 2.2}},
+      {"dsa.append", {1.0, 0, 0, 0, 2.9}},
+      {"moe.route", {1.2, 180, 0, 0, 27}},
+      {"moe.dispatch", {0.9, 0, 0, 0, 10}},
+      {"moe.combine", {0.4, 16, 0, 0, 0}},
+      {"rope", {0.9, 54, 0, 0, 0}},
+      {"fused", {1.0, 8, 0, 0, 0}},
+      {"add", {0.3, 0, 0, 0, 0.8}},
+      {"rms_norm", {1.0, 0, 0, 0, 0.8}},
+      {"add_rms_norm", {1.0, 0, 0, 0, 0.9}},
+      {"embed", {2.6, 0, 0, 0, 4.3}},
+      {"take_rows", {1.7, 0, 0, 0, 0.1}},
+  };
+  const auto it = paces->find(op);
+  return it == paces->end() ? Pace{1, 1, 1, 1, 1} : it->second;
+}
+
 }  // namespace
+
+double PredictSeconds(std::string_view op, const Cost& cost, const MachineLimits& limits) {
+  if (limits.flops_per_second == 0) return 0;
+  const Pace pace = PaceOf(op);
+  const double bytes = pace.weight_bytes * cost.weight_bytes + pace.cache_bytes * cost.cache_bytes +
+                       pace.activation_bytes * cost.activation_bytes;
+  return pace.launch_us * 1e-6 + pace.flops * cost.flops / limits.flops_per_second + bytes / limits.read_bytes_per_second;
+}
 
 Cost& Cost::operator+=(const Cost& o) {
   flops += o.flops;

@@ -4,6 +4,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/program/program.h"
+#include "tools/modelc/measure/limits.h"
 
 namespace modelc {
 
@@ -21,6 +22,11 @@ struct Cost {
 // `sizes` are a step's, its T rows the last ones of S sequences of C tokens. Rows of one sequence share what they read of
 // an index cache; the latent records a row attends to are its own. Errors: attributes that are no JSON object.
 absl::StatusOr<Cost> CostOf(const Program& program, const Launch& launch, const Sizes& sizes);
+
+// Seconds that one launch of a cost takes on the host, given the machine's limits: a fixed share (threads that start
+// together and end together), arithmetic at the share of the limit that kernels of the op reach, and the same of bytes.
+// The shares were fitted to what explain --measure found on AVX2 cores (docs/measuring.md).
+double PredictSeconds(std::string_view op, const Cost& cost, const MachineLimits& limits);
 
 // One step of an entry: its launches whose condition holds.
 absl::StatusOr<Cost> CostOfStep(const Program& program, const Entry& entry, const Sizes& sizes);
