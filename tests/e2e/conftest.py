@@ -5,12 +5,15 @@ import re
 import resource
 import signal
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
 import openai
 import pytest
 
+CACHE = tempfile.TemporaryDirectory(prefix="modelc-cache-")
+os.environ["XDG_CACHE_HOME"] = CACHE.name  # not the schedules this machine's user has tuned
 ROOT = Path(__file__).resolve().parents[2]
 BINARY = Path(os.environ.get("MODELC_BIN", ROOT / "build/release/bin/modelc"))
 MODEL = "models/v3.2.mlir"
