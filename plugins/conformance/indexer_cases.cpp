@@ -200,6 +200,17 @@ double Score(Random& r, ScoreKind kind) {
   return 0;
 }
 
+// Scores of each row's visible columns, with what comes before a result over them: score, pos, seq.
+Tensors ScoredRows(Random& r, const std::vector<Chunk>& chunks, int64_t padding, ScoreKind kind) {
+  const Step step = Step::Make(r, chunks, padding);
+  const int64_t C = LongestContext(chunks);
+  Values score(step.T() * C, 1e30);  // columns beyond the visible would win
+  for (int64_t t = 0; t < step.T(); ++t) {
+    for (int64_t p = 0; p < step.visible(t) && !step.IsPadding(t); ++p) score[t * C + p] = Score(r, kind);
+  }
+  return Tensors{F32({step.T(), C}, score).PerRow(), I32({step.T()}, step.pos).PerRow(), I32({step.T()}, step.seq).PerRow()};
+}
+
 Case SelectCase(const std::vector<Chunk>& chunks, int64_t padding, int64_t k, ScoreKind kind, bool timed = false) {
   const int64_t C = LongestContext(chunks);
   Case c;
@@ -208,13 +219,9 @@ Case SelectCase(const std::vector<Chunk>& chunks, int64_t padding, int64_t k, Sc
   c.attributes = {{"k", k}};
   c.names = {{"k", k}};
   c.make = [=](Random& r) {
-    const Step step = Step::Make(r, chunks, padding);
-    Values score(step.T() * C, 1e30);  // columns beyond the visible would win
-    for (int64_t t = 0; t < step.T(); ++t) {
-      for (int64_t p = 0; p < step.visible(t) && !step.IsPadding(t); ++p) score[t * C + p] = Score(r, kind);
-    }
-    return Tensors{F32({step.T(), C}, score).PerRow(), I32({step.T()}, step.pos).PerRow(),
-                   I32({step.T()}, step.seq).PerRow(), Output(MODELC_I32, {step.T(), k}).PerRow()};
+    Tensors tensors = ScoredRows(r, chunks, padding, kind);
+    tensors.push_back(Output(MODELC_I32, {tensors[0].shape[0], k}).PerRow());
+    return tensors;
   };
   c.reference = [=](const Tensors& t) {
     const Values score = ToValues(t[0]);
@@ -250,13 +257,9 @@ Case RescoreCase(const char* op, const char* attribute, const std::vector<Chunk>
   c.names = {{attribute, size}};
   c.nmse = 0;
   c.make = [=](Random& r) {
-    const Step step = Step::Make(r, chunks, padding);
-    Values score(step.T() * C, 1e30);  // columns beyond the visible would win
-    for (int64_t t = 0; t < step.T(); ++t) {
-      for (int64_t p = 0; p < step.visible(t) && !step.IsPadding(t); ++p) score[t * C + p] = Score(r, kind);
-    }
-    return Tensors{F32({step.T(), C}, score).PerRow(), I32({step.T()}, step.pos).PerRow(),
-                   I32({step.T()}, step.seq).PerRow(), Output(MODELC_F32, {step.T(), C}).PerRow()};
+    Tensors tensors = ScoredRows(r, chunks, padding, kind);
+    tensors.push_back(Output(MODELC_F32, {tensors[0].shape[0], C}).PerRow());
+    return tensors;
   };
   c.reference = [=](const Tensors& t) {
     const Values score = ToValues(t[0]);
