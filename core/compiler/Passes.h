@@ -18,6 +18,8 @@ namespace modelc {
 /// The passes that read files when they are written as text (`lm-resolve{config=...}`), given what those files hold.
 /// `checkpoint` may be null and must outlive the pass.
 std::unique_ptr<mlir::Pass> createLMResolve(std::vector<std::string> configs, const TensorIndex *checkpoint);
+/// `options` as a pipeline's text has them: "top=64 window=16".
+std::unique_ptr<mlir::Pass> createLMVaryAttention(std::string options);
 std::unique_ptr<mlir::Pass> createLMSchedule(std::string manifest, std::string generate,
                                              std::vector<TunedSchedule> tuned);
 std::unique_ptr<mlir::Pass> createLMFuse(std::string manifest, bool keepScores);

@@ -18,7 +18,7 @@ std::vector<PipelineStep> buildPipeline(const CompileOptions &options) {
   auto add = [&](std::unique_ptr<Pass> pass) { steps.push_back({pass->getArgument(), std::move(pass)}); };
   // 1. Which model exactly: sizes, and the weights it will find.
   add(createLMResolve(options.configs, options.checkpoint));
-  add(createLMVaryAttention()); // which options.attention configures
+  add(createLMVaryAttention(options.attention));
   // 2. What to compute: attention in latent space, then primitives alone.
   add(createLMAbsorbMLA());
   add(createLMPlan());

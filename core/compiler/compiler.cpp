@@ -81,13 +81,6 @@ public:
     if (failed(parsePassPipeline(options.source_passes, passes, stream)))
       return absl::InvalidArgumentError(absl::StrCat("source passes '", options.source_passes, "': ", unknown));
     for (PipelineStep &step : buildPipeline(options)) {
-      std::string problem;
-      auto note = [&](const Twine &what) {
-        problem = StringRef(what.str()).trim().str();
-        return failure();
-      };
-      if (step.name == "lm-vary-attention" && failed(step.pass->initializeOptions(options.attention, note)))
-        return absl::InvalidArgumentError(absl::StrCat("attention '", options.attention, "': ", problem));
       passes.addPass(std::move(step.pass));
       if (step.name == last)
         break;

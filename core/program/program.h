@@ -66,6 +66,8 @@ struct Code {
   std::string image;        // bytes
 };
 
+inline constexpr int64_t kPageTokens = 64;  // of every cache (plugins/abi/cache.md)
+
 enum class CacheKind : uint8_t { kLatent, kIndex };
 
 struct Cache {

@@ -26,6 +26,10 @@ inline absl::StatusOr<std::string> ReadFile(const std::filesystem::path& path) {
   return absl::NotFoundError(absl::StrCat("cannot read '", path.string(), "'; check the path"));
 }
 
+inline absl::Status CannotWrite(const std::filesystem::path& path) {
+  return absl::UnavailableError(absl::StrCat("cannot write '", path.string(), "'; check the folder and the space left"));
+}
+
 // Writes a whole file or nothing; what was there stays until then. Unavailable names the path.
 inline absl::Status WriteFile(const std::filesystem::path& path, const std::string& text) {
   const std::filesystem::path part = absl::StrCat(path.string(), ".", getpid(), ".part");
@@ -36,7 +40,7 @@ inline absl::Status WriteFile(const std::filesystem::path& path, const std::stri
   if (out) std::filesystem::rename(part, path, failed);
   if (out && !failed) return absl::OkStatus();
   std::filesystem::remove(part, failed);
-  return absl::UnavailableError(absl::StrCat("cannot write '", path.string(), "'; check the folder and the space left"));
+  return CannotWrite(path);
 }
 
 }  // namespace modelc

@@ -32,8 +32,8 @@ llvm::LogicalResult verifyRowOp(mlir::Operation *op, RowOpSpec spec);
 } // namespace modelc::lm
 
 #include "dialects/lm/LMDialect.h.inc"
-#include "dialects/lm/LMInterfaces.h.inc"
 #include "dialects/lm/LMEnums.h.inc"
+#include "dialects/lm/LMInterfaces.h.inc"
 #define GET_ATTRDEF_CLASSES
 #include "dialects/lm/LMAttrs.h.inc"
 #define GET_TYPEDEF_CLASSES
@@ -72,8 +72,9 @@ constexpr llvm::StringLiteral kSchedule = "schedule";
 bool hasSchedule(mlir::Operation *op);
 /// The op's schedule with other code and all else left open: what an op without one starts from.
 mlir::Attribute makeSchedule(mlir::Operation *op, CodeSource code);
-/// True where the op's schedule asks for generated code; not where it has none.
-bool isGenerated(mlir::Operation *op);
+/// True where a schedule asks for generated code; an op without one asks for none.
+bool isGenerated(mlir::Attribute schedule);
+inline bool isGenerated(mlir::Operation *op) { return isGenerated(op->getAttr(kSchedule)); }
 /// What generated code has to know of a schedule, by the names of its parameters; absent ones are left out.
 llvm::SmallVector<mlir::NamedAttribute> codeParameters(mlir::Attribute schedule);
 /// What tells ops of a name apart for a schedule: static sizes of operands, and what of the attributes counts. The

@@ -45,8 +45,7 @@ Attribute modelc::lm::makeSchedule(Operation *op, CodeSource code) {
   return MoEScheduleAttr::get(context, code);
 }
 
-bool modelc::lm::isGenerated(Operation *op) {
-  Attribute schedule = op->getAttr(kSchedule);
+bool modelc::lm::isGenerated(Attribute schedule) {
   return schedule && llvm::TypeSwitch<Attribute, bool>(schedule)
                          .Case<DSAScheduleAttr, MLAScheduleAttr, MoEScheduleAttr>(
                              [](auto s) { return s.getCode() == CodeSource::Generated; })

@@ -1,11 +1,11 @@
 // modelc build: compiles a model for a device and writes the program, to be run later without compiling.
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/support/file.h"
 #include "core/support/status.h"
 #include "nlohmann/json.hpp"
 #include "tools/modelc/commands.h"
@@ -21,22 +21,6 @@ void Declare(po::options_description& options, po::positional_options_descriptio
   options.add_options()("output,o", po::value<std::string>(), "the file to write");
 }
 
-// A file appears whole or not at all: it is written beside its place and then renamed.
-absl::Status WriteWhole(const fs::path& path, const std::string& text) {
-  const fs::path draft = absl::StrCat(path.string(), ".partial");
-  std::ofstream out(draft, std::ios::binary | std::ios::trunc);
-  out << text;
-  out.close();
-  std::error_code error;
-  if (out) fs::rename(draft, path, error);
-  if (!out || error) {
-    std::error_code ignored;
-    fs::remove(draft, ignored);
-    return absl::UnavailableError(absl::StrCat("cannot write '", path.string(), "'; check the folder and the space left"));
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<int> Run(const po::variables_map& flags) {
   if (!flags.count("output")) return absl::InvalidArgumentError("name the file to write: -o FILE");
   const fs::path output = flags["output"].as<std::string>();
@@ -44,7 +28,7 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
   std::error_code error;
   model.program.weights_folder = fs::canonical(model.weights_dir, error).string();
   const std::string text = Serialize(model.program);
-  MODELC_RETURN_IF_ERROR(WriteWhole(output, text));
+  MODELC_RETURN_IF_ERROR(WriteFile(output, text));
   if (flags["json"].as<bool>()) {
     std::cout << nlohmann::json({{"file", output.string()},
                                  {"model", model.program.model},

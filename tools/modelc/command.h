@@ -3,6 +3,7 @@
 #define MODELC_TOOLS_MODELC_COMMAND_H_
 
 #include <boost/program_options.hpp>
+#include <string>
 
 #include "absl/status/statusor.h"
 
@@ -19,6 +20,9 @@ struct Command {
   // Exit status 0 or 1; a status becomes one line on stderr and exit status 2 (130 when Cancelled).
   absl::StatusOr<int> (*run)(const po::variables_map& flags);
 };
+
+// A flag that has a text, given or by default.
+inline std::string Text(const po::variables_map& flags, const char* name) { return flags[name].as<std::string>(); }
 
 }  // namespace modelc
 

@@ -3,7 +3,6 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <map>
 
@@ -12,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "core/serving/defaults.h"
+#include "core/support/file.h"
 #include "core/support/status.h"
 #include "core/text/chat.h"
 #include "tools/modelc/commands.h"
@@ -205,24 +205,6 @@ absl::StatusOr<std::vector<Problem>> Problems(const po::variables_map& flags) {
   return problems;
 }
 
-absl::Status CannotWrite(const fs::path& path) {
-  return absl::UnavailableError(
-      absl::StrCat("cannot write '", path.string(), "'; check the folder and the space left"));
-}
-
-// Whole or not at all: the file appears when everything is in it.
-absl::Status WriteWhole(const fs::path& path, const std::string& text) {
-  const fs::path part = path.string() + ".part";
-  std::error_code error;
-  std::ofstream out(part, std::ios::binary);
-  out << text;
-  out.close();
-  if (out) fs::rename(part, path, error);
-  if (out && !error) return absl::OkStatus();
-  fs::remove(part, error);
-  return CannotWrite(path);
-}
-
 Json Report(const Exam& exam, const EngineStats& stats) {
   Json by_task = Json::object();
   for (const auto& [task, score] : exam.by_task()) by_task[task] = score.ToJson();
@@ -268,7 +250,7 @@ absl::StatusOr<int> Run(const po::variables_map& given) {
   Exam exam(*engine, *tokenizer, problems, defaults.stop_ids);
   MODELC_RETURN_IF_ERROR(exam.Run());
   const EngineStats stats = engine->Stats();
-  if (!out.empty()) MODELC_RETURN_IF_ERROR(WriteWhole(out, exam.Lines()));
+  if (!out.empty()) MODELC_RETURN_IF_ERROR(WriteFile(out, exam.Lines()));
   std::cout << (flags["json"].as<bool>() ? DumpLine(Report(exam, stats)) + "\n" : ReportText(exam, stats));
   return 0;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
+#include <limits>
 #include <map>
 #include <memory>
 
@@ -20,7 +21,6 @@
 namespace modelc {
 namespace {
 
-constexpr int64_t kPageTokens = 64;
 constexpr int kMeasuredSteps = 15;
 
 void Declare(po::options_description& options, po::positional_options_description& positional) {
@@ -32,26 +32,17 @@ void Declare(po::options_description& options, po::positional_options_descriptio
       ("measure", po::bool_switch(), "run such a step, launch by launch, and show the time each op took; needs weights");
 }
 
-absl::StatusOr<Sizes> StepSizes(const Program& program, const po::variables_map& flags) {
-  Sizes sizes{};
-  const auto set = [&](Size size, const char* flag, int64_t low, int64_t high) -> absl::Status {
-    const int64_t value = flags[flag].as<int64_t>();
-    if (value < low || value > high) {
-      return absl::InvalidArgumentError(absl::StrCat("--", flag, " is ", value, "; it must be from ", low, " to ", high));
-    }
-    sizes[static_cast<int>(size)] = value;
-    return absl::OkStatus();
+absl::StatusOr<Sizes> SizesAskedFor(const Program& program, const po::variables_map& flags) {
+  const auto number = [&](const char* flag, int64_t low, Size size, int64_t most) -> absl::StatusOr<int64_t> {
+    const int64_t value = flags[flag].as<int64_t>(), high = std::min(most, program.limits[static_cast<int>(size)]);
+    if (value >= low && value <= high) return value;
+    return absl::InvalidArgumentError(absl::StrCat("--", flag, " is ", value, "; it must be from ", low, " to ", high));
   };
-  const auto limit = [&](Size size) { return program.limits[static_cast<int>(size)]; };
-  MODELC_RETURN_IF_ERROR(set(Size::kT, "rows", 1, limit(Size::kT)));
-  const int64_t rows = sizes[static_cast<int>(Size::kT)];
-  MODELC_RETURN_IF_ERROR(set(Size::kS, "sequences", 1, std::min(rows, limit(Size::kS))));
-  const int64_t sequences = sizes[static_cast<int>(Size::kS)];
-  MODELC_RETURN_IF_ERROR(set(Size::kC, "context", (rows + sequences - 1) / sequences, limit(Size::kC)));
-  sizes[static_cast<int>(Size::kN)] = sequences;
-  sizes[static_cast<int>(Size::kP)] = (sizes[static_cast<int>(Size::kC)] + kPageTokens - 1) / kPageTokens;
-  sizes[static_cast<int>(Size::kM)] = rows * (limit(Size::kM) / limit(Size::kT));
-  return sizes;
+  constexpr int64_t kAny = std::numeric_limits<int64_t>::max();
+  MODELC_ASSIGN_OR_RETURN(const int64_t rows, number("rows", 1, Size::kT, kAny));
+  MODELC_ASSIGN_OR_RETURN(const int64_t sequences, number("sequences", 1, Size::kS, rows));
+  MODELC_ASSIGN_OR_RETURN(const int64_t context, number("context", (rows + sequences - 1) / sequences, Size::kC, kAny));
+  return StepSizes(program, rows, sequences, context);
 }
 
 struct Line {
@@ -249,7 +240,7 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
   const bool measure = flags["measure"].as<bool>();
   MODELC_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(flags, measure ? Weights::kNeeded : Weights::kIfThere));
   const auto info = model.device->info();
-  MODELC_ASSIGN_OR_RETURN(const Sizes sizes, StepSizes(model.program, flags));
+  MODELC_ASSIGN_OR_RETURN(const Sizes sizes, SizesAskedFor(model.program, flags));
   std::unique_ptr<Executor> executor;
   if (measure) {
     MODELC_ASSIGN_OR_RETURN(executor, Executor::Create(std::move(model.program), *model.checkpoint, std::move(model.device),

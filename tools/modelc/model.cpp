@@ -50,8 +50,6 @@ LoadProgress WeightsBar() {
   };
 }
 
-std::string Text(const po::variables_map& flags, const char* name) { return flags[name].as<std::string>(); }
-
 }  // namespace
 
 fs::path ModelsDir() {
@@ -60,6 +58,11 @@ fs::path ModelsDir() {
     if (fs::exists(dir / "v3.2.mlir")) return dir;
   }
   return "models";
+}
+
+fs::path WeightsDir(const po::variables_map& flags) {
+  const std::string given = Text(flags, "weights");
+  return given.empty() ? ModelsDir() / "nano" / "checkpoint" : fs::path(given);
 }
 
 void DeclareModelFlags(po::options_description& options, po::positional_options_description& positional) {
@@ -192,7 +195,7 @@ absl::StatusOr<ModelSource> SourceOf(std::string text, const po::variables_map& 
   ModelSource source;
   source.text = std::move(text);
   source.name = Text(flags, "model");
-  source.weights_dir = Text(flags, "weights").empty() ? ModelsDir() / "nano" / "checkpoint" : fs::path(Text(flags, "weights"));
+  source.weights_dir = WeightsDir(flags);
   MODELC_ASSIGN_OR_RETURN(source.checkpoint, OpenWeights(source.weights_dir, weights));
   MODELC_ASSIGN_OR_RETURN(source.options, CompileFlags(flags, source.weights_dir));
   MODELC_ASSIGN_OR_RETURN(source.device, OpenDevice(flags));

@@ -22,7 +22,7 @@ void DeclareModelFlags(po::options_description& options, po::positional_options_
 // A .mlir file, and all that compiling it takes; `options` points into `checkpoint`.
 struct ModelSource {
   std::string text, name;
-  std::filesystem::path weights_dir;  // models/nano without --weights
+  std::filesystem::path weights_dir;  // see WeightsDir
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<Device> device;
   CompileOptions options;
@@ -33,7 +33,7 @@ struct OpenedModel {
   Program program;
   std::unique_ptr<Checkpoint> checkpoint;
   std::unique_ptr<Device> device;
-  std::filesystem::path weights_dir;    // models/nano without --weights
+  std::filesystem::path weights_dir;    // see WeightsDir
   double compile_seconds = 0;           // 0 for a file that 'modelc build' wrote
 };
 // Compiles a .mlir file, or reads what 'modelc build' wrote; flags that the latter has fixed are refused.
@@ -50,6 +50,9 @@ absl::StatusOr<std::unique_ptr<Engine>> StartEngine(OpenedModel&, const po::vari
 
 // From --backend, --plugin and --threads.
 absl::StatusOr<std::unique_ptr<Device>> OpenDevice(const po::variables_map& flags);
+
+// --weights, or the nano checkpoint.
+std::filesystem::path WeightsDir(const po::variables_map& flags);
 
 // Folder with models/ (the source tree's or the installed one's), found from the executable.
 std::filesystem::path ModelsDir();

@@ -26,7 +26,6 @@ namespace {
 constexpr int kMismatch = 1;  // --verify-diagnostics found other diagnostics than the file expects
 constexpr int kBadInput = 2;  // the diagnostics are printed
 
-std::string Text(const po::variables_map& flags, const char* name) { return flags[name].as<std::string>(); }
 std::vector<std::string> Texts(const po::variables_map& flags, const char* name) {
   return flags.count(name) ? flags[name].as<std::vector<std::string>>() : std::vector<std::string>();
 }
@@ -74,8 +73,6 @@ absl::Status SetOptions(PipelineStep& step, const po::variables_map& flags) {
   if (step.name == "lm-resolve") {
     add("config", absl::StrJoin(Texts(flags, "config"), ","));
     add("weights", Text(flags, "weights"));
-  } else if (step.name == "lm-vary-attention") {
-    options = Text(flags, "attention");
   } else if (WantsManifest(step.name)) {
     add("manifest", Text(flags, "manifest"));
     if (step.name == "lm-schedule") add("tuning", Text(flags, "tuning"));
@@ -94,6 +91,7 @@ absl::Status SetOptions(PipelineStep& step, const po::variables_map& flags) {
 absl::StatusOr<mlir::OpPassManager> Steps(const po::variables_map& flags) {
   CompileOptions options;
   options.numerics = Text(flags, "numerics");
+  options.attention = Text(flags, "attention");
   options.kv_dtype = Text(flags, "kv-dtype");
   options.generate = Text(flags, "generate");
   options.max_rows = flags["max-rows"].as<int64_t>();

@@ -8,17 +8,15 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "core/serving/defaults.h"
-#include "core/support/file.h"
 #include "core/support/status.h"
 #include "core/support/strings.h"
 #include "core/text/chat.h"
 #include "tools/modelc/commands.h"
 #include "tools/modelc/json_lines.h"
-#include "tools/modelc/measure/plot.h"
 #include "tools/modelc/measure/quality.h"
+#include "tools/modelc/measure/report.h"
 #include "tools/modelc/measure/runs.h"
 #include "tools/modelc/measure/table.h"
-#include "tools/modelc/measure/trace.h"
 #include "tools/modelc/model.h"
 #include "tools/modelc/scoring/problem.h"
 
@@ -28,8 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kModelFile = "model file";  // the variant without options
-
-std::string Text(const po::variables_map& flags, const char* name) { return flags[name].as<std::string>(); }
 
 void Declare(po::options_description& options, po::positional_options_description& positional) {
   DeclareModelFlags(options, positional);
@@ -95,9 +91,9 @@ absl::StatusOr<Variant> Measure(po::variables_map flags, const std::string& name
   TapAttention(model.program);
   Variant variant;
   variant.name = name;
-  variant.token_bytes = Executor::PageBytes(model.program) / 64;
+  variant.token_bytes = Executor::PageBytes(model.program) / kPageTokens;
   int64_t pages = Runs::DecodePages(depth, 1);
-  for (const KnownAnswer& answer : answers) pages = std::max(pages, TracePages(answer.ids.size()));
+  for (const KnownAnswer& answer : answers) pages = std::max(pages, SequencePages(answer.ids.size()));
   MODELC_ASSIGN_OR_RETURN(const auto executor,
                           Executor::Create(std::move(model.program), *model.checkpoint, std::move(model.device), pages, nullptr));
   for (const KnownAnswer& answer : answers) MODELC_RETURN_IF_ERROR(AddAnswer(*executor, answer, variant.quality));
@@ -132,7 +128,7 @@ std::string TableText(const std::vector<Variant>& variants) {
   return table.Text();
 }
 
-std::string PlotText(const std::vector<Variant>& variants) {
+std::vector<Plot> Plots(const std::vector<Variant>& variants) {
   Plot mass{"Dense attention's mass kept", "cache read for a token, kB", "%", {}};
   Plot accuracy{"Answers right", "cache read for a token, kB", "%", {}};
   for (const Variant& v : variants) {
@@ -140,22 +136,18 @@ std::string PlotText(const std::vector<Variant>& variants) {
     mass.points.push_back({v.name, kilobytes, 100 * v.quality.recall()});
     accuracy.points.push_back({v.name, kilobytes, 100 * v.quality.accuracy()});
   }
-  return Svg({mass, accuracy});
+  return {mass, accuracy};
 }
 
 absl::StatusOr<int> Run(const po::variables_map& flags) {
   const fs::path out = Text(flags, "out");
-  if (!out.empty() && !fs::is_directory(fs::absolute(out).parent_path())) {
-    return absl::InvalidArgumentError(absl::StrCat("--out ", out.string(), ": no such folder"));
-  }
+  MODELC_RETURN_IF_ERROR(CheckReportName(out));
   const int64_t depth = flags["decode-at"].as<int64_t>();
   if (depth < 0 || flags["repeat"].as<int>() < 1) {
     return absl::InvalidArgumentError("--decode-at must not be negative and --repeat be at least 1");
   }
   if (!Text(flags, "attention").empty()) return absl::InvalidArgumentError("--attention names one variant; use --variants here");
-  const fs::path weights =
-      Text(flags, "weights").empty() ? ModelsDir() / "nano" / "checkpoint" : fs::path(Text(flags, "weights"));
-  MODELC_ASSIGN_OR_RETURN(const std::vector<KnownAnswer> answers, Answers(flags, weights));
+  MODELC_ASSIGN_OR_RETURN(const std::vector<KnownAnswer> answers, Answers(flags, WeightsDir(flags)));
   std::vector<Variant> variants;
   Json list = Json::array();
   for (const std::string& name : VariantNames(flags)) {
@@ -168,10 +160,7 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
   }
   const Json report = {{"model", Text(flags, "model")}, {"numerics", Text(flags, "numerics")}, {"decode_at", depth},
                        {"answers", answers.size()},     {"variants", std::move(list)}};
-  if (!out.empty()) {
-    MODELC_RETURN_IF_ERROR(WriteFile(out.string() + ".json", report.dump(1) + "\n"));
-    MODELC_RETURN_IF_ERROR(WriteFile(out.string() + ".svg", PlotText(variants)));
-  }
+  MODELC_RETURN_IF_ERROR(WriteReport(out, report, Plots(variants)));
   std::cout << (flags["json"].as<bool>() ? report.dump(1) + "\n" : TableText(variants));
   return 0;
 }

@@ -36,9 +36,7 @@ absl::StatusOr<std::string> Decode(const Tokenizer& tokenizer, const Json& line)
 }
 
 absl::StatusOr<int> Run(const po::variables_map& flags) {
-  std::filesystem::path dir = flags["weights"].as<std::string>();
-  if (dir.empty()) dir = ModelsDir() / "nano" / "checkpoint";
-  MODELC_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer, OpenTokenizer(dir));
+  MODELC_ASSIGN_OR_RETURN(std::unique_ptr<Tokenizer> tokenizer, OpenTokenizer(WeightsDir(flags)));
   const bool decode = flags["decode"].as<bool>();
   std::ios::sync_with_stdio(false);
   MODELC_RETURN_IF_ERROR(AnswerJsonLines(std::cin, std::cout, [&](const Json& line) {

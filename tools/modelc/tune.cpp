@@ -13,13 +13,12 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "core/runtime/executor/executor.h"
-#include "core/support/file.h"
 #include "core/support/status.h"
 #include "core/support/strings.h"
 #include "nlohmann/json.hpp"
 #include "tools/modelc/commands.h"
 #include "tools/modelc/json_lines.h"
-#include "tools/modelc/measure/plot.h"
+#include "tools/modelc/measure/report.h"
 #include "tools/modelc/measure/runs.h"
 #include "tools/modelc/measure/table.h"
 #include "tools/modelc/model.h"
@@ -34,8 +33,6 @@ constexpr double kWorstLoss = 1.05;     // at no point may the winner lose more
 constexpr double kHopeless = 1.5;       // a start this much slower is not refined
 constexpr int kTryRounds = 3;           // of a comparison
 constexpr int kLastRounds = 7;          // of the winner's
-
-std::string Text(const po::variables_map& flags, const char* name) { return flags[name].as<std::string>(); }
 
 void Declare(po::options_description& options, po::positional_options_description& positional) {
   DeclareModelFlags(options, positional);
@@ -105,18 +102,7 @@ double Ratio(const Seconds& a, const Seconds& b) {
   return std::exp(sum / static_cast<double>(a.size()));
 }
 
-Sizes SizesAt(const Program& program, Point point) {
-  Sizes sizes{};
-  const auto set = [&](Size size, int64_t value) { sizes[static_cast<int>(size)] = value; };
-  const auto limit = [&](Size size) { return program.limits[static_cast<int>(size)]; };
-  set(Size::kT, point.rows);
-  set(Size::kS, 1);
-  set(Size::kN, 1);
-  set(Size::kC, point.context);
-  set(Size::kP, (point.context + 63) / 64);
-  set(Size::kM, point.rows * (limit(Size::kM) / limit(Size::kT)));
-  return sizes;
-}
+Sizes SizesAt(const Program& program, Point point) { return StepSizes(program, point.rows, 1, point.context); }
 
 // A program with one setting, its cache filled once.
 class Trial {
@@ -237,8 +223,6 @@ class Tuner {
     for (TunedSchedule op : ops_) {
       const auto it = setting.find(op.op);
       if (it == setting.end()) continue;
-      op.device = source_.device->info().name;
-      op.compiler = std::string(CompilerVersion());
       op.schedule = ScheduleText(family_->name, it->second);
       out.push_back(std::move(op));
     }
@@ -380,9 +364,7 @@ absl::Status Keep(const fs::path& file, const std::vector<TunedSchedule>& search
 absl::StatusOr<int> Run(const po::variables_map& flags) {
   const fs::path file = TuningFile(flags), out = Text(flags, "out");
   if (file.empty()) return absl::InvalidArgumentError("name the record to write: --tuning FILE");
-  if (!out.empty() && !fs::is_directory(fs::absolute(out).parent_path())) {
-    return absl::InvalidArgumentError(absl::StrCat("--out ", out.string(), ": no such folder"));
-  }
+  MODELC_RETURN_IF_ERROR(CheckReportName(out));
   if (flags["repeat"].as<int>() < 1) return absl::InvalidArgumentError("--repeat must be at least 1");
   MODELC_ASSIGN_OR_RETURN(const std::vector<Point> points, Points(flags));
   MODELC_ASSIGN_OR_RETURN(ModelSource source, OpenSource(flags));
@@ -398,10 +380,7 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
     if (tuner.tunes(family)) MODELC_RETURN_IF_ERROR(tuner.Tune(family));
   }
   MODELC_RETURN_IF_ERROR(Keep(file, ops, tuner.found()));
-  if (!out.empty()) {
-    MODELC_RETURN_IF_ERROR(WriteFile(out.string() + ".json", tuner.report().dump(1) + "\n"));
-    MODELC_RETURN_IF_ERROR(WriteFile(out.string() + ".svg", Svg(tuner.plots())));
-  }
+  MODELC_RETURN_IF_ERROR(WriteReport(out, tuner.report(), tuner.plots()));
   if (flags["json"].as<bool>()) {
     std::cout << tuner.report().dump(1) << "\n";
   } else {

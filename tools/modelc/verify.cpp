@@ -20,8 +20,6 @@ namespace {
 constexpr double kNearTie = 1e-4;  // a margin up to this may fall either way by rounding
 constexpr int64_t kAgainstTokens = 200;
 
-std::string Text(const po::variables_map& flags, const char* name) { return flags[name].as<std::string>(); }
-
 void Declare(po::options_description& options, po::positional_options_description& positional) {
   DeclareModelFlags(options, positional);
   options.add_options()
@@ -66,7 +64,7 @@ po::variables_map WithDefaults(const po::variables_map& flags) {
 
 absl::StatusOr<Trace> RunModel(OpenedModel& model, absl::Span<const int32_t> ids, const Imposed* imposed) {
   MODELC_ASSIGN_OR_RETURN(const auto executor, Executor::Create(model.program, *model.checkpoint, std::move(model.device),
-                                                                TracePages(ids.size()), nullptr));
+                                                                SequencePages(ids.size()), nullptr));
   return RunTrace(*executor, ids, imposed);
 }
 

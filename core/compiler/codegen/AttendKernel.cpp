@@ -12,16 +12,13 @@ using namespace mlir;
 namespace modelc::codegen {
 namespace {
 
-constexpr int64_t kTileKeys = 64; // where the schedule leaves them open
-constexpr int64_t kGroupHeads = 32;
-
 class Attend {
 public:
   Attend(Kernel &k)
       : k(k), c(k.c), pages(k, 3), format{k.word("format")}, heads(k.size(0, 1)), latent(k.size(0, 2)),
         rope(k.size(1, 2)), width(latent + rope), side(2 * c.lanes()), block(6),
-        tile(k.integer("keys") > 0 ? k.integer("keys") : kTileKeys),
-        group((std::min(k.integer("heads") > 0 ? k.integer("heads") : kGroupHeads, heads) + side - 1) / side * side) {}
+        tile(k.tile("keys", DefaultTiles::keys)),
+        group((std::min(k.tile("heads", DefaultTiles::heads), heads) + side - 1) / side * side) {}
 
   LogicalResult run() {
     if (heads <= 0 || latent <= 0 || rope < 0)

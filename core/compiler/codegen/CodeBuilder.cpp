@@ -69,27 +69,6 @@ Val operator>=(Val a, Val b) { return compare(a, b, arith::CmpFPredicate::OGE, a
 Val operator==(Val a, Val b) { return compare(a, b, arith::CmpFPredicate::OEQ, arith::CmpIPredicate::eq); }
 Val operator!=(Val a, Val b) { return compare(a, b, arith::CmpFPredicate::UNE, arith::CmpIPredicate::ne); }
 
-#define MODELC_WITH_NUMBER(op)                                                                                         \
-  Val operator op(Val a, double b) { return a op a.code().number(b, a.type()); }                                       \
-  Val operator op(double a, Val b) { return b.code().number(a, b.type()) op b; }
-MODELC_WITH_NUMBER(+)
-MODELC_WITH_NUMBER(-)
-MODELC_WITH_NUMBER(*)
-MODELC_WITH_NUMBER(/)
-MODELC_WITH_NUMBER(%)
-MODELC_WITH_NUMBER(&)
-MODELC_WITH_NUMBER(|)
-MODELC_WITH_NUMBER(^)
-MODELC_WITH_NUMBER(<<)
-MODELC_WITH_NUMBER(>>)
-MODELC_WITH_NUMBER(<)
-MODELC_WITH_NUMBER(<=)
-MODELC_WITH_NUMBER(>)
-MODELC_WITH_NUMBER(>=)
-MODELC_WITH_NUMBER(==)
-MODELC_WITH_NUMBER(!=)
-#undef MODELC_WITH_NUMBER
-
 Val fma(Val a, Val b, Val c) {
   if (!a.code().hasFma())
     return a * b + c;

@@ -59,27 +59,6 @@ Val operator>=(Val a, Val b);
 Val operator==(Val a, Val b);
 Val operator!=(Val a, Val b); // of floats: true where a NaN is compared
 
-#define MODELC_WITH_NUMBER(op)                                                                                         \
-  Val operator op(Val a, double b);                                                                                    \
-  Val operator op(double a, Val b);
-MODELC_WITH_NUMBER(+)
-MODELC_WITH_NUMBER(-)
-MODELC_WITH_NUMBER(*)
-MODELC_WITH_NUMBER(/)
-MODELC_WITH_NUMBER(%)
-MODELC_WITH_NUMBER(&)
-MODELC_WITH_NUMBER(|)
-MODELC_WITH_NUMBER(^)
-MODELC_WITH_NUMBER(<<)
-MODELC_WITH_NUMBER(>>)
-MODELC_WITH_NUMBER(<)
-MODELC_WITH_NUMBER(<=)
-MODELC_WITH_NUMBER(>)
-MODELC_WITH_NUMBER(>=)
-MODELC_WITH_NUMBER(==)
-MODELC_WITH_NUMBER(!=)
-#undef MODELC_WITH_NUMBER
-
 Val fma(Val a, Val b, Val c); // a * b + c; in one rounding where the target has it
 Val select(Val condition, Val a, Val b);
 Val select(Val condition, Val a, double b);
@@ -171,6 +150,9 @@ public:
   Val clamp448(Val value);
   /// 2^ceil(log2(max(amax, 1e-4) / 448)) of a largest magnitude; infinity gives 2^127.
   Val powerOfTwoScale(Val amax);
+  /// Rounds a row of `width` through e4m3 in groups of 128, each with a scale of its own: put(column, n, rounded).
+  void eachRounded(int64_t width, llvm::function_ref<Val(Val column, int64_t n)> value,
+                   llvm::function_ref<void(Val column, int64_t n, Val rounded)> put);
   /// Any float-like row as f32: loads one or n values of f32, or of bf16 stored as such.
   Val loadF32(mlir::Value memory, Place place);
   Val loadF32(mlir::Value memory, Place place, int64_t n);
@@ -182,6 +164,27 @@ private:
   int64_t vectorLanes;
   bool fused;
 };
+
+#define MODELC_WITH_NUMBER(op)                                                                                         \
+  inline Val operator op(Val a, double b) { return a op a.code().number(b, a.type()); }                                \
+  inline Val operator op(double a, Val b) { return b.code().number(a, b.type()) op b; }
+MODELC_WITH_NUMBER(+)
+MODELC_WITH_NUMBER(-)
+MODELC_WITH_NUMBER(*)
+MODELC_WITH_NUMBER(/)
+MODELC_WITH_NUMBER(%)
+MODELC_WITH_NUMBER(&)
+MODELC_WITH_NUMBER(|)
+MODELC_WITH_NUMBER(^)
+MODELC_WITH_NUMBER(<<)
+MODELC_WITH_NUMBER(>>)
+MODELC_WITH_NUMBER(<)
+MODELC_WITH_NUMBER(<=)
+MODELC_WITH_NUMBER(>)
+MODELC_WITH_NUMBER(>=)
+MODELC_WITH_NUMBER(==)
+MODELC_WITH_NUMBER(!=)
+#undef MODELC_WITH_NUMBER
 
 } // namespace modelc::codegen
 

@@ -105,6 +105,18 @@ Val CodeBuilder::powerOfTwoScale(Val amax) {
   return bits(codegen::min(exponent, number(254, exponent.type())) << 23, getF32Type());
 }
 
+void CodeBuilder::eachRounded(int64_t width, function_ref<Val(Val, int64_t)> value,
+                              function_ref<void(Val, int64_t, Val)> put) {
+  constexpr int64_t kGroup = 128;
+  inBlocks(width, {kGroup, width % kGroup ? width % kGroup : kGroup}, [&](int64_t size, Val first) {
+    Val amax = maxOver(size, 1e-4, [&](Val column, int64_t n) { return codegen::abs(value(first + column, n)); });
+    Val scale = powerOfTwoScale(amax), inverse = 1.0 / scale;
+    eachVector(size, [&](Val column, int64_t n) {
+      put(first + column, n, roundE4M3(clamp448(value(first + column, n) * inverse)) * scale);
+    });
+  });
+}
+
 Val CodeBuilder::loadF32(Value memory, Place place) {
   Val loaded = load(memory, place);
   return loaded.element().isBF16() ? fromBf16(bits(loaded, getIntegerType(16))) : loaded;

@@ -86,8 +86,8 @@ absl::StatusOr<Code> GenerateCode(std::string_view manifestText, const std::stri
   codegen::KernelRequest request{op, cast<DictionaryAttr>(attributeOf(b, given)), {}};
   for (const TensorForm &form : tensors)
     request.tensors.push_back(tensorOf(b, form));
-  const int64_t lanes = manifest.target.vector_bytes / 4;
-  auto code = codegen::generateKernel(b, UnknownLoc::get(&context), "kernel", request, {lanes, lanes > 4});
+  auto code = codegen::generateKernel(b, UnknownLoc::get(&context), "kernel", request,
+                                      codegen::VectorTarget::of(manifest.target.vector_bytes));
   if (failed(code) || failed(verify(*module)) || failed(codegen::compileToImage(*code, manifest.target)))
     return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
   return Code{descriptionOf(*code), code->getImage()->str()};

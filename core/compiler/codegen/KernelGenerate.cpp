@@ -18,8 +18,6 @@ using namespace modelc;
 
 namespace {
 
-constexpr int64_t kLaneBytes = 4;
-
 // The forms of a program's tensors, as its declarations say them.
 class Tensors {
 public:
@@ -109,7 +107,7 @@ private:
       OpBuilder b(&program.getBody().front(), program.getBody().front().begin());
       std::string name = launch.getOp().str() + "_" + std::to_string(known.size() - 1);
       std::replace(name.begin(), name.end(), '.', '_');
-      const codegen::VectorTarget target{source->target.vector_bytes / kLaneBytes, source->target.vector_bytes > 16};
+      const auto target = codegen::VectorTarget::of(source->target.vector_bytes);
       auto made = codegen::generateKernel(b, launch.getLoc(), name, request, target);
       if (failed(made))
         return failure();

@@ -32,6 +32,18 @@ struct KernelRequest {
 struct VectorTarget {
   int64_t lanes = 8; // float32 values in a register
   bool fma = true;
+
+  /// With registers of so many bytes (the manifest's `vector_bytes`); x86-64 has fused multiply-add from 32 on.
+  static VectorTarget of(int64_t vectorBytes) { return {vectorBytes / 4, vectorBytes > 16}; }
+};
+
+/// What a schedule leaves open (dialects/lm/LMSchedules.td), where no size asks for another.
+struct DefaultTiles {
+  static constexpr int64_t rows = 8;    // of an item of scores
+  static constexpr int64_t pages = 16;  // long enough that a page table's walk is nothing
+  static constexpr int64_t block = 512; // scores between two looks at how many are kept
+  static constexpr int64_t keys = 64;   // records widened at a time
+  static constexpr int64_t heads = 32;  // their queries and values fit beside a tile of records
 };
 
 /// True for ops there is a function for.
@@ -64,6 +76,11 @@ public:
   mlir::Type element(size_t i) const { return request.tensors[i].element; }
 
   int64_t integer(llvm::StringRef name) const;
+  /// The same of a schedule's parameter: `otherwise` where it is absent.
+  int64_t tile(llvm::StringRef name, int64_t otherwise) const {
+    const int64_t given = integer(name);
+    return given > 0 ? given : otherwise;
+  }
   double real(llvm::StringRef name) const;
   llvm::StringRef word(llvm::StringRef name) const;
 

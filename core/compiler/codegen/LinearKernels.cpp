@@ -98,13 +98,7 @@ private:
       c.eachVector(depth, [&](Val d, int64_t count) { c.store(value(d, count), input, {to, d}); });
       return;
     }
-    c.inBlocks(depth, {128, depth % 128 ? depth % 128 : 128}, [&](int64_t size, Val from) {
-      Val amax = c.maxOver(size, 1e-4, [&](Val d, int64_t count) { return abs(value(from + d, count)); });
-      Val scale = c.powerOfTwoScale(amax), inverse = 1.0 / scale;
-      c.eachVector(size, [&](Val d, int64_t count) {
-        c.store(c.roundE4M3(c.clamp448(value(from + d, count) * inverse)) * scale, input, {to, from + d});
-      });
-    });
+    c.eachRounded(depth, value, [&](Val d, int64_t, Val rounded) { c.store(rounded, input, {to, d}); });
   }
 
   // kRows x kWeights sums over K.

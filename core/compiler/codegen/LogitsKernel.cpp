@@ -11,16 +11,14 @@ using namespace mlir;
 namespace modelc::codegen {
 namespace {
 
-constexpr int64_t kSide = 16;    // keys side by side
-constexpr int64_t kTileRows = 8; // of an item, where the schedule leaves them open
-constexpr int64_t kBlockPages = 16;
+constexpr int64_t kSide = 16; // keys side by side
 
 class Logits {
 public:
   Logits(Kernel &k)
       : k(k), c(k.c), pages(k, 2), format{k.word("format")}, heads(k.size(0, 1)), width(k.size(0, 2)),
-        tileRows(k.integer("rows") > 0 ? k.integer("rows") : kTileRows),
-        blockPages(k.integer("pages") > 0 ? k.integer("pages") : kBlockPages), pageBytes(k.size(5, 1)) {}
+        tileRows(k.tile("rows", DefaultTiles::rows)), blockPages(k.tile("pages", DefaultTiles::pages)),
+        pageBytes(k.size(5, 1)) {}
 
   LogicalResult run() {
     const int64_t wanted = kPageTokens * (width * format.valueBytes() + (format.f8() ? 4 : 0));

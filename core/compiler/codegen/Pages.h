@@ -3,10 +3,9 @@
 #define MODELC_CORE_COMPILER_CODEGEN_PAGES_H
 
 #include "core/compiler/codegen/Kernels.h"
+#include "core/program/program.h"
 
 namespace modelc::codegen {
-
-constexpr int64_t kPageTokens = 64;
 
 /// The operands pos, seq, pages and cache of a kernel, from operand `first` on: where the positions of a row live.
 class Pages {

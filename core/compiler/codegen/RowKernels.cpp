@@ -173,21 +173,10 @@ void Chain::hadamard(const Rows &x, const Rows &out) {
     });
 }
 
-// Through e4m3 in groups of 128 and back.
 void Chain::quantize(const Rows &x, const Rows &out) {
-  auto group = [&](Val first, int64_t size) {
-    auto value = [&](Val column, int64_t n) { return c.load(x.memory, x.at(first + column), n); };
-    Val amax = c.maxOver(size, 1e-4, [&](Val column, int64_t n) { return abs(value(column, n)); });
-    Val scale = c.powerOfTwoScale(amax), inverse = 1.0 / scale;
-    c.eachVector(size, [&](Val column, int64_t n) {
-      c.store(c.roundE4M3(c.clamp448(value(column, n) * inverse)) * scale, out.memory, out.at(first + column));
-    });
-  };
-  const int64_t whole = x.width / 128 * 128;
-  if (whole)
-    c.inBlocks(whole, {128}, [&](int64_t, Val first) { group(first, 128); });
-  if (x.width > whole)
-    group(c.index(whole), x.width - whole);
+  c.eachRounded(
+      x.width, [&](Val column, int64_t n) { return c.load(x.memory, x.at(column), n); },
+      [&](Val column, int64_t, Val rounded) { c.store(rounded, out.memory, out.at(column)); });
 }
 
 // In float64, whose angles are right at any position: quarter turns taken off in two parts, then Taylor series.

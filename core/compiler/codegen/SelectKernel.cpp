@@ -15,13 +15,10 @@ using namespace mlir;
 namespace modelc::codegen {
 namespace {
 
-constexpr int64_t kBlock = 512; // scores taken between two looks at how many are kept, where the schedule says nothing
-
 class Select {
 public:
   Select(Kernel &k)
-      : k(k), c(k.c), top(k.integer("k")), block(k.integer("block") > 0 ? k.integer("block") : kBlock),
-        room(2 * top + 2 * block) {}
+      : k(k), c(k.c), top(k.integer("k")), block(k.tile("block", DefaultTiles::block)), room(2 * top + 2 * block) {}
 
   LogicalResult run() {
     if (top <= 0 || k.size(3, 1) != top)

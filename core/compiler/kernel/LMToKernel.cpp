@@ -15,8 +15,6 @@ using namespace modelc;
 
 namespace {
 
-constexpr int64_t kPageTokens = 64;
-
 Size sizeOfLetter(char letter) {
   switch (letter) {
   case 'N':

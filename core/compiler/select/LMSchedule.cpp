@@ -21,9 +21,6 @@ namespace {
 
 // What one worker works on should stay in its second-level cache, beside what streams through.
 constexpr int64_t kTileBytes = 256 * 1024;
-constexpr int64_t kPages = 16;  // of an item of scores: long enough that a page table's walk is nothing
-constexpr int64_t kBlock = 512; // scores between two looks at how many are kept
-constexpr int64_t kHeads = 32;  // of a group: their queries and values fit beside a tile of records
 
 // The largest power of two of items that fit, from 1 to most.
 int64_t fit(int64_t bytesEach, int64_t most) {
@@ -40,14 +37,14 @@ Attribute complete(Operation *op, Attribute schedule) {
   auto dsa = dyn_cast<DSAScheduleAttr>(schedule);
   if (dsa && dsa.getCode() == CodeSource::Generated && isa<DSALogitsOp>(op))
     return DSAScheduleAttr::get(context, dsa.getCode(), dsa.getFuse(),
-                                orElse(dsa.getRows(), fit(4 * shape[1] * shape[2], 64)), orElse(dsa.getPages(), kPages),
-                                dsa.getSelect(), dsa.getBlock());
+                                orElse(dsa.getRows(), fit(4 * shape[1] * shape[2], 64)),
+                                orElse(dsa.getPages(), codegen::DefaultTiles::pages), dsa.getSelect(), dsa.getBlock());
   if (dsa && dsa.getCode() == CodeSource::Generated)
     return DSAScheduleAttr::get(context, dsa.getCode(), dsa.getFuse(), dsa.getRows(), dsa.getPages(), dsa.getSelect(),
-                                orElse(dsa.getBlock(), kBlock));
+                                orElse(dsa.getBlock(), codegen::DefaultTiles::block));
   auto mla = dyn_cast<MLAScheduleAttr>(schedule);
   if (mla && mla.getCode() == CodeSource::Generated) {
-    const int64_t heads = orElse(mla.getHeads(), std::min(kHeads, shape[1]));
+    const int64_t heads = orElse(mla.getHeads(), std::min(+codegen::DefaultTiles::heads, shape[1]));
     const int64_t rope = cast<RankedTensorType>(op->getOperand(1).getType()).getShape()[2];
     return MLAScheduleAttr::get(context, mla.getCode(), orElse(mla.getKeys(), fit(4 * (shape[2] + rope + heads), 1024)),
                                 heads);
@@ -100,12 +97,10 @@ private:
       if (!found || found.getTypeID() != makeSchedule(op, CodeSource::Library).getTypeID())
         return op->emitOpError("has a tuning record with the schedule '")
                << entry.schedule << "', which is none of its kind; delete the record and run modelc tune again";
-      op->setAttr(kSchedule, found);
-      if (isGenerated(op) ? possible : !asked) {
+      if (isGenerated(found) ? possible : !asked) {
         schedule = found;
         return success();
       }
-      op->removeAttr(kSchedule);
     }
     const bool kernel =
         source->HasOp(name.str()) || (isa<DSALogitsOp, DSASelectOp>(op) && source->HasOp("dsa.logits_select"));

@@ -31,6 +31,15 @@ DSASelectOp selectIn(LayersOp layers) {
 
 struct LMVaryAttention : modelc::impl::LMVaryAttentionBase<LMVaryAttention> {
   using LMVaryAttentionBase::LMVaryAttentionBase;
+  explicit LMVaryAttention(std::string options) : text(std::move(options)) {}
+
+  LogicalResult initialize(MLIRContext *context) override {
+    if (text.empty())
+      return success();
+    return initializeOptions(text, [&](const Twine &what) -> LogicalResult {
+      return emitError(UnknownLoc::get(context)) << "attention '" << text << "': " << StringRef(what.str()).trim();
+    });
+  }
 
   void runOnOperation() override {
     if (failed(checkOptions()))
@@ -131,6 +140,12 @@ private:
     layers.replaceAllUsesWith(carried);
     layers.erase();
   }
+
+  std::string text; // the options, where they did not come with the pipeline
 };
 
 } // namespace
+
+std::unique_ptr<Pass> modelc::createLMVaryAttention(std::string options) {
+  return std::make_unique<LMVaryAttention>(std::move(options));
+}

@@ -19,10 +19,9 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/types/span.h"
+#include "core/program/program.h"
 
 namespace modelc {
-
-inline constexpr int64_t kPageTokens = 64;
 
 // Pages that `tokens` tokens need.
 inline int64_t PagesFor(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }

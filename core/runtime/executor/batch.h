@@ -8,8 +8,6 @@
 
 namespace modelc {
 
-inline constexpr int64_t kPageTokens = 64;  // plugins/abi/cache.md
-
 // The ranges that hold for every batch of a program.
 struct BatchLimits {
   Sizes sizes{};             // the program's limits

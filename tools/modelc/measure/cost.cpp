@@ -13,7 +13,6 @@
 namespace modelc {
 namespace {
 
-constexpr double kPageTokens = 64;
 constexpr double kScaleBlock = 128;
 constexpr double kExpFlops = 8;  // of an exponential, roughly: counts of attention are of products, not of these
 

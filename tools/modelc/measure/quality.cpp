@@ -139,7 +139,7 @@ absl::Status AddAnswer(Executor& executor, const KnownAnswer& answer, Quality& q
   const int64_t total = static_cast<int64_t>(answer.ids.size()) - 1;  // the last token is predicted, not read
   const int64_t chunk = std::min(limits[static_cast<int>(Size::kT)], limits[static_cast<int>(Size::kN)]);
   MODELC_ASSIGN_OR_RETURN(const int64_t vocab, program.Parameter("vocab_size"));
-  std::vector<int32_t> pages(TracePages(answer.ids.size()));
+  std::vector<int32_t> pages(SequencePages(answer.ids.size()));
   std::iota(pages.begin(), pages.end(), 0);
   MassTap tap(ScaleOf(program), answer.prompt - 1, quality);
   bool exact = true;

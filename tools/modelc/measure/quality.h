@@ -33,7 +33,7 @@ struct Quality {
 void TapAttention(Program& program);
 
 // Runs one answer, teacher-forced, through the entry "step" of a program TapAttention has seen, and adds to `quality`. The
-// cache needs TracePages(ids) pages.
+// cache needs SequencePages(ids) pages.
 absl::Status AddAnswer(Executor& executor, const KnownAnswer& answer, Quality& quality);
 
 }  // namespace modelc

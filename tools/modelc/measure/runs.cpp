@@ -9,10 +9,6 @@
 namespace modelc {
 namespace {
 
-constexpr int64_t kPageTokens = 64;
-
-int64_t PagesFor(int64_t tokens) { return std::max<int64_t>(1, (tokens + kPageTokens - 1) / kPageTokens); }
-
 // `count` sequences' page tables: one after another through the cache.
 std::vector<int32_t> PageTable(int64_t first_sequence, int64_t count, int64_t pages_each) {
   std::vector<int32_t> pages(count * pages_each);
@@ -20,7 +16,28 @@ std::vector<int32_t> PageTable(int64_t first_sequence, int64_t count, int64_t pa
   return pages;
 }
 
+// Rows of sequence s of a step.
+int64_t RowsOf(const Sizes& sizes, int64_t s) {
+  const int64_t rows = sizes[static_cast<int>(Size::kT)], sequences = sizes[static_cast<int>(Size::kS)];
+  return rows * (s + 1) / sequences - rows * s / sequences;
+}
+
 }  // namespace
+
+int64_t SequencePages(int64_t tokens) { return std::max<int64_t>(1, (tokens + kPageTokens - 1) / kPageTokens); }
+
+Sizes StepSizes(const Program& program, int64_t rows, int64_t sequences, int64_t context) {
+  Sizes sizes{};
+  const auto set = [&](Size size, int64_t value) { sizes[static_cast<int>(size)] = value; };
+  const auto limit = [&](Size size) { return program.limits[static_cast<int>(size)]; };
+  set(Size::kT, rows);
+  set(Size::kN, sequences);
+  set(Size::kS, sequences);
+  set(Size::kP, SequencePages(context));
+  set(Size::kC, context);
+  set(Size::kM, rows * (limit(Size::kM) / limit(Size::kT)));
+  return sizes;
+}
 
 double Timing::median() const {
   std::vector<double> sorted = seconds;
@@ -34,8 +51,8 @@ double Timing::max() const { return seconds.empty() ? 0 : *std::max_element(seco
 Runs::Runs(Executor& executor)
     : executor_(executor), chunk_(std::max<int64_t>(1, executor.program().limits[static_cast<int>(Size::kT)])) {}
 
-int64_t Runs::PrefillPages(int64_t tokens) { return PagesFor(tokens); }
-int64_t Runs::DecodePages(int64_t depth, int64_t batch) { return batch * PagesFor(depth + kDecodeSteps); }
+int64_t Runs::PrefillPages(int64_t tokens) { return SequencePages(tokens); }
+int64_t Runs::DecodePages(int64_t depth, int64_t batch) { return batch * SequencePages(depth + kDecodeSteps); }
 
 std::vector<int32_t> Runs::RandomIds(int64_t count) {
   const int64_t vocab = executor_.program().Parameter("vocab_size").value_or(1);
@@ -99,26 +116,20 @@ absl::StatusOr<TimedRun> Runs::Decode(int64_t depth, int64_t batch, int repeat) 
 }
 
 int64_t Runs::LaunchPages(const Sizes& sizes) {
-  return sizes[static_cast<int>(Size::kS)] * PagesFor(sizes[static_cast<int>(Size::kC)]);
-}
-
-// Rows of sequence s of a step.
-static int64_t RowsOf(const Sizes& sizes, int64_t s) {
-  const int64_t rows = sizes[static_cast<int>(Size::kT)], sequences = sizes[static_cast<int>(Size::kS)];
-  return rows * (s + 1) / sequences - rows * s / sequences;
+  return sizes[static_cast<int>(Size::kS)] * SequencePages(sizes[static_cast<int>(Size::kC)]);
 }
 
 absl::Status Runs::Fill(const Sizes& sizes) {
   const int64_t context = sizes[static_cast<int>(Size::kC)];
   for (int64_t s = 0; s < sizes[static_cast<int>(Size::kS)]; ++s) {
-    MODELC_RETURN_IF_ERROR(FillSequence(s, context - RowsOf(sizes, s), PagesFor(context), /*want_last=*/false));
+    MODELC_RETURN_IF_ERROR(FillSequence(s, context - RowsOf(sizes, s), SequencePages(context), /*want_last=*/false));
   }
   return absl::OkStatus();
 }
 
 absl::StatusOr<LaunchSeconds> Runs::Launches(std::string_view entry, const Sizes& sizes, int repeat) {
   const int64_t rows = sizes[static_cast<int>(Size::kT)], sequences = sizes[static_cast<int>(Size::kS)];
-  const int64_t context = sizes[static_cast<int>(Size::kC)], pages_each = PagesFor(context);
+  const int64_t context = sizes[static_cast<int>(Size::kC)], pages_each = SequencePages(context);
   const std::vector<int32_t> pages = PageTable(0, sequences, pages_each), ids = RandomIds(rows);
   std::vector<int32_t> pos, seq, wanted;
   for (int64_t s = 0; s < sequences; ++s) {

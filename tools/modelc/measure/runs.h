@@ -29,6 +29,11 @@ struct TimedRun {
 // Seconds of each launch of an entry, all its layers together.
 using LaunchSeconds = std::map<const Launch*, double>;
 
+// Pages of each cache that a sequence of tokens takes, at least one.
+int64_t SequencePages(int64_t tokens);
+// A step of `rows` rows that end `sequences` sequences of `context` tokens, logits wanted of the last of each.
+Sizes StepSizes(const Program& program, int64_t rows, int64_t sequences, int64_t context);
+
 constexpr int64_t kDecodeSteps = 16;  // timed together
 
 // Sequences of random tokens on pages of their own. Runs the executor directly: no scheduler, no sampler.

@@ -13,7 +13,6 @@
 namespace modelc {
 namespace {
 
-constexpr int64_t kPageTokens = 64;
 constexpr float kNotComputed = -std::numeric_limits<float>::infinity();
 
 template <typename T>
@@ -121,7 +120,7 @@ absl::StatusOr<std::vector<float>> RunEntry(Executor& executor, std::string_view
   if (chunk < 1) return absl::InvalidArgumentError("the program allows no row with logits");
   MODELC_ASSIGN_OR_RETURN(const int64_t width, executor.program().Parameter("hidden_size"));
   MODELC_ASSIGN_OR_RETURN(const int64_t vocab, executor.program().Parameter("vocab_size"));
-  std::vector<int32_t> pages(TracePages(total));
+  std::vector<int32_t> pages(SequencePages(total));
   std::iota(pages.rbegin(), pages.rend(), 0);  // backwards: a page's number is not its place
   std::vector<float> final_hidden;
   Recorder record(trace, imposed, hidden_layer);
@@ -167,8 +166,6 @@ const TracedRows* Trace::Find(const std::string& name, int64_t layer) const {
   const auto it = values.find({name, layer});
   return it == values.end() ? nullptr : &it->second;
 }
-
-int64_t TracePages(size_t tokens) { return std::max<int64_t>(1, (tokens + kPageTokens - 1) / kPageTokens); }
 
 absl::StatusOr<Golden> LoadGolden(const std::filesystem::path& dir, const std::string& file) {
   Golden golden;

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "core/runtime/executor/executor.h"
+#include "tools/modelc/measure/runs.h"
 
 namespace modelc {
 
@@ -59,11 +60,9 @@ struct Imposed {
 };
 
 // Runs `ids` as one sequence from position 0, in chunks as large as the program's limits allow, then its draft entry if
-// it has one, on the hidden states the model computed. The trace holds each value as computed, before one is imposed.
+// it has one, on the hidden states the model computed. The cache needs SequencePages(ids) pages. The trace holds each value
+// as computed, before one is imposed.
 absl::StatusOr<Trace> RunTrace(Executor& executor, absl::Span<const int32_t> ids, const Imposed* imposed);
-
-// Pages of cache that RunTrace needs for so many tokens.
-int64_t TracePages(size_t tokens);
 
 }  // namespace modelc
 
