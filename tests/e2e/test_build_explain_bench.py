@@ -97,12 +97,12 @@ def test_published_sizes_add_up():
 
 
 def test_bench_report():
-    result = modelc("bench", MODEL, "--weights", "tests/golden/tiny-sparse", "--prefill", "33", "--decode-at", "0,100",
-                    "--batch", "1,3", "--repeat", "2", "--json")
+    result = modelc("bench", MODEL, "--weights", "tests/golden/tiny-sparse", "--prefill", "33", "--prefill-at",
+                    "0,70", "--decode-at", "0,100", "--batch", "1,3", "--repeat", "2", "--json")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["load_seconds"] > 0 and report["peak_rss_bytes"] > 0 and report["limits"]["read_gb_s"] > 0
-    assert [p["tokens"] for p in report["prefill"]] == [33]
+    assert [(p["depth"], p["tokens"]) for p in report["prefill"]] == [(0, 33), (70, 33)]
     assert [(d["depth"], d["batch"]) for d in report["decode"]] == [(0, 1), (0, 3), (100, 1), (100, 3)]
     for item in report["prefill"] + report["decode"]:
         assert 0 < item["min"] <= item["tok_s"] <= item["max"]
@@ -110,6 +110,7 @@ def test_bench_report():
 
 
 @pytest.mark.parametrize("flags,message", [(["--prefill", "0"], "--prefill"), (["--decode-at", "x"], "--decode-at"),
+                                           (["--prefill-at", "-1"], "--prefill-at"),
                                            (["--repeat", "0"], "--repeat"), (["--prefill", "100000"], "context")])
 def test_wrong_bench_flags(flags, message):
     result = modelc("bench", MODEL, "--weights", "tests/golden/tiny-sparse", *flags)

@@ -30,6 +30,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
   DeclareModelFlags(options, positional);
   options.add_options()
       ("prefill", po::value<std::string>()->default_value("128,512"), "prompt lengths, with commas between")
+      ("prefill-at", po::value<std::string>()->default_value("0"), "tokens a sequence has before such a prompt")
       ("decode-at", po::value<std::string>()->default_value("0,1024"), "tokens a sequence has before it decodes")
       ("batch", po::value<std::string>()->default_value("1,4"), "sequences that decode together")
       ("repeat", po::value<int>()->default_value(3), "timed runs of each; the median is reported");
@@ -48,12 +49,14 @@ absl::StatusOr<std::vector<int64_t>> Numbers(const po::variables_map& flags, con
 }
 
 struct Plan {
-  std::vector<int64_t> prefill, depths, batches;
+  std::vector<int64_t> prefill, prefill_depths, depths, batches;
   int repeat;
 
   int64_t Tokens() const {  // longest sequence
     int64_t tokens = 1;
-    for (int64_t n : prefill) tokens = std::max(tokens, n);
+    for (int64_t d : prefill_depths) {
+      for (int64_t n : prefill) tokens = std::max(tokens, d + n);
+    }
     if (!batches.empty()) {
       for (int64_t d : depths) tokens = std::max(tokens, d + kDecodeSteps);
     }
@@ -61,7 +64,9 @@ struct Plan {
   }
   int64_t Pages() const {
     int64_t pages = 1;
-    for (int64_t n : prefill) pages = std::max(pages, Runs::PrefillPages(n));
+    for (int64_t d : prefill_depths) {
+      for (int64_t n : prefill) pages = std::max(pages, Runs::PrefillPages(d, n));
+    }
     for (int64_t d : depths) {
       for (int64_t b : batches) pages = std::max(pages, Runs::DecodePages(d, b));
     }
@@ -72,6 +77,7 @@ struct Plan {
 absl::StatusOr<Plan> MakePlan(const po::variables_map& flags) {
   Plan plan;
   MODELC_ASSIGN_OR_RETURN(plan.prefill, Numbers(flags, "prefill", 1));
+  MODELC_ASSIGN_OR_RETURN(plan.prefill_depths, Numbers(flags, "prefill-at", 0));
   MODELC_ASSIGN_OR_RETURN(plan.depths, Numbers(flags, "decode-at", 0));
   MODELC_ASSIGN_OR_RETURN(plan.batches, Numbers(flags, "batch", 1));
   plan.repeat = flags["repeat"].as<int>();
@@ -86,7 +92,7 @@ uint64_t PeakRss() {
 }
 
 struct PrefillResult {
-  int64_t tokens;
+  int64_t depth, tokens;
   TimedRun run;
   double flops;  // of the whole prompt
 };
@@ -112,8 +118,8 @@ struct BenchReport {
   double Fraction(const DecodeResult& r) const { return ReadRate(r) / limits.read_bytes_per_second; }
 };
 
-// FLOPs of a prompt's chunks.
-absl::StatusOr<double> PromptFlops(const Program& program, int64_t tokens) {
+// FLOPs of a prompt's chunks, `depth` tokens before it.
+absl::StatusOr<double> PromptFlops(const Program& program, int64_t depth, int64_t tokens) {
   const Entry* step = program.FindEntry("step");
   if (step == nullptr) return absl::InvalidArgumentError("the program has no entry 'step'");
   const int64_t chunk = program.limits[static_cast<int>(Size::kT)];
@@ -121,8 +127,8 @@ absl::StatusOr<double> PromptFlops(const Program& program, int64_t tokens) {
   double flops = 0;
   for (int64_t first = 0; first < tokens; first += chunk) {
     const int64_t rows = std::min(chunk, tokens - first);
-    // Rows see from first + 1 to first + rows tokens: on average the middle.
-    const int64_t context = first + (rows + 1) / 2;
+    // Rows see from depth + first + 1 to depth + first + rows tokens: on average the middle.
+    const int64_t context = depth + first + (rows + 1) / 2;
     const bool last = first + rows == tokens;
     MODELC_ASSIGN_OR_RETURN(const Cost cost, CostOfStep(program, *step, {rows, last, 1, 0, context, rows * routed}));
     flops += cost.flops;
@@ -136,11 +142,13 @@ absl::Status Measure(Executor& executor, const Plan& plan, BenchReport& report) 
     if (terminal) std::cerr << "\r\x1b[K" << what << std::flush;
   };
   Runs runs(executor);
-  for (int64_t tokens : plan.prefill) {
-    say(absl::StrCat("prefill ", tokens));
-    MODELC_ASSIGN_OR_RETURN(TimedRun run, runs.Prefill(tokens, plan.repeat));
-    MODELC_ASSIGN_OR_RETURN(const double flops, PromptFlops(executor.program(), tokens));
-    report.prefill.push_back({tokens, std::move(run), flops});
+  for (int64_t depth : plan.prefill_depths) {
+    for (int64_t tokens : plan.prefill) {
+      say(absl::StrCat("prefill ", tokens, " at ", depth));
+      MODELC_ASSIGN_OR_RETURN(TimedRun run, runs.Prefill(depth, tokens, plan.repeat));
+      MODELC_ASSIGN_OR_RETURN(const double flops, PromptFlops(executor.program(), depth, tokens));
+      report.prefill.push_back({depth, tokens, std::move(run), flops});
+    }
   }
   for (int64_t depth : plan.depths) {
     for (int64_t batch : plan.batches) {
@@ -164,7 +172,8 @@ void PrintJson(const BenchReport& r) {
   nlohmann::json prefill = nlohmann::json::array(), decode = nlohmann::json::array();
   for (const PrefillResult& p : r.prefill) {
     nlohmann::json item = rates(static_cast<double>(p.tokens), p.run.timing);
-    item.update({{"tokens", p.tokens},
+    item.update({{"depth", p.depth},
+                 {"tokens", p.tokens},
                  {"ttft_seconds", p.run.timing.median()},
                  {"gflop_s", p.flops / p.run.timing.median() / 1e9},
                  {"fraction", r.Fraction(p)}});
@@ -206,11 +215,11 @@ void PrintText(const BenchReport& r) {
                                r.limits.read_bytes_per_second / 1e9, r.limits.flops_per_second / 1e9);
   const auto rate = [](double tokens, double seconds) { return absl::StrFormat("%.1f", tokens / seconds); };
   if (!r.prefill.empty()) {
-    Table table({"prefill", "tok/s", "min", "max", "first token", "GFLOP/s", "of limit"}, 0);
+    Table table({"prefill", "at", "tok/s", "min", "max", "first token", "GFLOP/s", "of limit"}, 0);
     for (const PrefillResult& p : r.prefill) {
       const Timing& t = p.run.timing;
       const double n = static_cast<double>(p.tokens);
-      table.Row({absl::StrCat(p.tokens), rate(n, t.median()), rate(n, t.max()), rate(n, t.min()), Seconds(t.median()),
+      table.Row({absl::StrCat(p.tokens), absl::StrCat(p.depth), rate(n, t.median()), rate(n, t.max()), rate(n, t.min()), Seconds(t.median()),
                  absl::StrFormat("%.1f", p.flops / t.median() / 1e9), absl::StrFormat("%.0f%%", 100 * r.Fraction(p))});
     }
     std::cout << table.Text() << "\n";
@@ -269,7 +278,8 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
 
 const Command kBenchCommand = {
     "bench", "measure prefill and decode speed",
-    "usage: modelc bench MODEL.mlir [--weights DIR] [--prefill N,…] [--decode-at N,…] [--batch N,…] [--repeat N]\n\n"
+    "usage: modelc bench MODEL.mlir [--weights DIR] [--prefill N,…] [--prefill-at N,…] [--decode-at N,…]\n"
+    "                    [--batch N,…] [--repeat N]\n\n"
     "Runs random tokens and reports tokens a second, the time to a first token, loading time, peak memory, and the\n"
     "fraction of what this machine allows: of its arithmetic for prefill, of its memory reads for decoding.",
     Declare, Run};

@@ -51,7 +51,7 @@ double Timing::max() const { return seconds.empty() ? 0 : *std::max_element(seco
 Runs::Runs(Executor& executor)
     : executor_(executor), chunk_(std::max<int64_t>(1, executor.program().limits[static_cast<int>(Size::kT)])) {}
 
-int64_t Runs::PrefillPages(int64_t tokens) { return SequencePages(tokens); }
+int64_t Runs::PrefillPages(int64_t depth, int64_t tokens) { return SequencePages(depth + tokens); }
 int64_t Runs::DecodePages(int64_t depth, int64_t batch) { return batch * SequencePages(depth + kDecodeSteps); }
 
 std::vector<int32_t> Runs::RandomIds(int64_t count) {
@@ -62,15 +62,15 @@ std::vector<int32_t> Runs::RandomIds(int64_t count) {
   return ids;
 }
 
-absl::Status Runs::FillSequence(int64_t sequence, int64_t tokens, int64_t pages_each, bool want_last) {
+absl::Status Runs::FillSequence(int64_t sequence, int64_t begin, int64_t end, int64_t pages_each, bool want_last) {
   const std::vector<int32_t> pages = PageTable(sequence, 1, pages_each);
-  for (int64_t first = 0; first < tokens; first += chunk_) {
-    const int64_t count = std::min(chunk_, tokens - first);
+  for (int64_t first = begin; first < end; first += chunk_) {
+    const int64_t count = std::min(chunk_, end - first);
     const std::vector<int32_t> ids = RandomIds(count), seq(count, 0);
     std::vector<int32_t> pos(count);
     std::iota(pos.begin(), pos.end(), static_cast<int32_t>(first));
     const int32_t last = static_cast<int32_t>(count - 1);
-    const bool want = want_last && first + count == tokens;
+    const bool want = want_last && first + count == end;
     MODELC_RETURN_IF_ERROR(
         executor_.Run("step", {ids, pos, seq, pages, 1, absl::MakeConstSpan(&last, want ? 1 : 0), {}}).status());
   }
@@ -102,16 +102,18 @@ absl::StatusOr<TimedRun> Runs::Time(int repeat, Part&& part) {
   return run;
 }
 
-absl::StatusOr<TimedRun> Runs::Prefill(int64_t tokens, int repeat) {
-  return Time(repeat, [&] { return FillSequence(0, tokens, PrefillPages(tokens), /*want_last=*/true); });
+absl::StatusOr<TimedRun> Runs::Prefill(int64_t depth, int64_t tokens, int repeat) {
+  const int64_t pages = PrefillPages(depth, tokens);
+  MODELC_RETURN_IF_ERROR(FillSequence(0, 0, depth, pages, /*want_last=*/false));
+  // Every repetition writes the same positions again, so the depth stays.
+  return Time(repeat, [&] { return FillSequence(0, depth, depth + tokens, pages, /*want_last=*/true); });
 }
 
 absl::StatusOr<TimedRun> Runs::Decode(int64_t depth, int64_t batch, int repeat) {
   const int64_t pages_each = DecodePages(depth, 1);
   for (int64_t sequence = 0; sequence < batch; ++sequence) {
-    MODELC_RETURN_IF_ERROR(FillSequence(sequence, depth, pages_each, /*want_last=*/false));
+    MODELC_RETURN_IF_ERROR(FillSequence(sequence, 0, depth, pages_each, /*want_last=*/false));
   }
-  // Every repetition writes the same positions again, so the depth stays.
   return Time(repeat, [&] { return DecodeSteps(depth, batch, pages_each); });
 }
 
@@ -122,7 +124,7 @@ int64_t Runs::LaunchPages(const Sizes& sizes) {
 absl::Status Runs::Fill(const Sizes& sizes) {
   const int64_t context = sizes[static_cast<int>(Size::kC)];
   for (int64_t s = 0; s < sizes[static_cast<int>(Size::kS)]; ++s) {
-    MODELC_RETURN_IF_ERROR(FillSequence(s, context - RowsOf(sizes, s), SequencePages(context), /*want_last=*/false));
+    MODELC_RETURN_IF_ERROR(FillSequence(s, 0, context - RowsOf(sizes, s), SequencePages(context), /*want_last=*/false));
   }
   return absl::OkStatus();
 }

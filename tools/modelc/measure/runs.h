@@ -42,12 +42,13 @@ class Runs {
   explicit Runs(Executor& executor);
 
   // Pages that what is below needs in each cache.
-  static int64_t PrefillPages(int64_t tokens);
+  static int64_t PrefillPages(int64_t depth, int64_t tokens);
   static int64_t DecodePages(int64_t depth, int64_t batch);
   static int64_t LaunchPages(const Sizes& sizes);
 
-  // `tokens` of one sequence in chunks of the program's rows, logits for the last: the time to a first token.
-  absl::StatusOr<TimedRun> Prefill(int64_t tokens, int repeat);
+  // `tokens` of one sequence that already has `depth`, in chunks of the program's rows, logits for the last: the time to a
+  // first token.
+  absl::StatusOr<TimedRun> Prefill(int64_t depth, int64_t tokens, int repeat);
   // kDecodeSteps steps of one token for each of `batch` sequences that already have `depth` tokens.
   absl::StatusOr<TimedRun> Decode(int64_t depth, int64_t batch, int repeat);
 
@@ -58,7 +59,8 @@ class Runs {
   absl::StatusOr<LaunchSeconds> Launches(std::string_view entry, const Sizes& sizes, int repeat);
 
  private:
-  absl::Status FillSequence(int64_t sequence, int64_t tokens, int64_t pages_each, bool want_last);
+  // Tokens at positions begin … end-1 of a sequence.
+  absl::Status FillSequence(int64_t sequence, int64_t begin, int64_t end, int64_t pages_each, bool want_last);
   absl::Status DecodeSteps(int64_t depth, int64_t batch, int64_t pages_each);
   std::vector<int32_t> RandomIds(int64_t count);
   template <typename Part>
