@@ -14,7 +14,7 @@ install(DIRECTORY plugins/template DESTINATION ${CMAKE_INSTALL_DATADIR}/modelc/p
 install(FILES models/v3.2.mlir models/v3.1.mlir models/glm-5.mlir models/speciale.json DESTINATION ${CMAKE_INSTALL_DATADIR}/modelc/models)
 install(DIRECTORY models/nano/checkpoint DESTINATION ${CMAKE_INSTALL_DATADIR}/modelc/models/nano)
 if(TARGET modelc)
-  install(TARGETS modelc modelc-lsp RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS modelc modelc-lsp modelc_compiler_library RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} LIBRARY DESTINATION lib/modelc)
 endif()
 if(TARGET modelc_cpu)
   install(TARGETS modelc_cpu LIBRARY DESTINATION lib/modelc)

@@ -21,8 +21,6 @@ using namespace mlir;
 namespace modelc {
 namespace {
 
-constexpr std::string_view kCompilerVersion = "2"; // raise it when equal inputs give other programs
-
 // "v3.2.mlir:12:5: "; nothing for a place that is not in a file.
 std::string placeOf(Location loc) {
   auto file = loc->findInstanceOf<FileLineColLoc>();
@@ -36,7 +34,7 @@ std::string hashOf(std::string_view model, const CompileOptions &options) {
     hash.update(absl::StrCat(part.size(), ":"));
     hash.update(StringRef(part.data(), part.size()));
   };
-  add(kCompilerVersion);
+  add(CompilerVersion());
   add(model);
   for (const std::string &config : options.configs)
     add(config);
@@ -137,8 +135,6 @@ absl::StatusOr<std::vector<TunedSchedule>> ScheduledOps(std::string_view text, s
   });
   return ops;
 }
-
-std::string_view CompilerVersion() { return kCompilerVersion; }
 
 absl::StatusOr<Program> CompileModelFile(const std::filesystem::path &file, const CompileOptions &options) {
   auto text = llvm::MemoryBuffer::getFile(file.string());

@@ -1,4 +1,5 @@
-// From a model file to a kernel program. This header is free of MLIR: tools and the engine's start-up use it.
+// From a model file to a kernel program. Free of MLIR: tools use it, and load the compiler when they first call it (see
+// library.h).
 #ifndef MODELC_CORE_COMPILER_COMPILER_H_
 #define MODELC_CORE_COMPILER_COMPILER_H_
 
@@ -40,9 +41,6 @@ absl::StatusOr<Program> CompileModelFile(const std::filesystem::path &file, cons
 // set.
 absl::StatusOr<std::vector<TunedSchedule>> ScheduledOps(std::string_view model_text, std::string_view file_name,
                                                         const CompileOptions &);
-
-// Changes when equal inputs give other programs.
-std::string_view CompilerVersion();
 
 } // namespace modelc
 

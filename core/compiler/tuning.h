@@ -10,6 +10,9 @@
 
 namespace modelc {
 
+/// Changes when equal inputs give other programs.
+std::string_view CompilerVersion();
+
 /// One op's schedule, for those that are alike: on this device, of this name and these sizes, by this compiler.
 struct TunedSchedule {
   std::string device;   // Device::info().name
