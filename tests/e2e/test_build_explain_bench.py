@@ -1,9 +1,11 @@
 """The commands that compile ahead of time, explain a program and measure it."""
 import json
+import shutil
+import subprocess
 
 import pytest
 
-from conftest import modelc
+from conftest import BINARY, ROOT, modelc
 
 MODEL = "models/v3.2.mlir"
 
@@ -18,6 +20,24 @@ def test_a_built_file_stands_for_the_model(tmp_path):
     assert json.loads(explained.stdout)["entries"]["step"]["total"]["flops"] > 0
     refused = modelc("explain", str(built), "--numerics", "reference")
     assert refused.returncode == 2 and "was fixed when" in refused.stderr
+
+
+def test_a_built_file_needs_no_compiler(tmp_path):
+    built = tmp_path / "nano.mcx"
+    assert modelc("build", MODEL, "-o", built).returncode == 0
+    for path in ("bin/modelc", "lib/modelc/libmodelc_cpu.so"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        shutil.copy(BINARY.parent.parent / path, tmp_path / path)
+
+    def alone(*args):
+        return subprocess.run([tmp_path / "bin/modelc", *args], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    answer = alone("run", built, "--prompt", "What is 12 + 30?")
+    assert answer.returncode == 0 and "42" in answer.stdout
+    for refused in (alone("run", MODEL, "--prompt", "Hi"), alone("opt", MODEL)):
+        assert refused.returncode == 2
+        assert f"cannot load the compiler '{tmp_path}/lib/modelc/libmodelc-compiler.so'" in refused.stderr
+        assert "install or build modelc again" in refused.stderr
 
 
 def test_build_leaves_no_partial_file(tmp_path):
