@@ -66,6 +66,25 @@ MODELC_INLINE float Sum(F32 v) {
     for (int i = 0; i < width; ++i) x[i] += x[i + width];
   return x[0];
 }
+#if MODELC_SIMD_LANES == 8
+// Sum of each of eight vectors, by the same tree.
+MODELC_INLINE F32 Sums(const F32* v) {
+  F32 a[4], b[2];
+  for (int i = 0; i < 4; ++i) {
+    const F32 x = v[2 * i], y = v[2 * i + 1];
+    a[i] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11) +
+           __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const F32 x = a[2 * i], y = a[2 * i + 1];
+    b[i] = __builtin_shufflevector(x, y, 0, 1, 8, 9, 4, 5, 12, 13) +
+           __builtin_shufflevector(x, y, 2, 3, 10, 11, 6, 7, 14, 15);
+  }
+  const F32 c = __builtin_shufflevector(b[0], b[1], 0, 2, 8, 10, 4, 6, 12, 14) +
+                __builtin_shufflevector(b[0], b[1], 1, 3, 9, 11, 5, 7, 13, 15);
+  return __builtin_shufflevector(c, c, 0, 4, 1, 5, 2, 6, 3, 7);
+}
+#endif
 MODELC_INLINE float Max(F32 v) {
   float x[kLanes];
   Store(v, x);
@@ -145,9 +164,7 @@ MODELC_INLINE U8 ToE4M3(F32 v) {
   return __builtin_convertvector(e | sign, U8);
 }
 
-MODELC_INLINE F32 FromBf16(const uint16_t* p) {
-  return FromBits(__builtin_convertvector(Load<U16>(p), U32) << 16);
-}
+MODELC_INLINE F32 FromBf16(const uint16_t* p) { return FromBits(__builtin_convertvector(Load<U16>(p), U32) << 16); }
 
 MODELC_INLINE U16 ToBf16(F32 v) {
   const U32 bits = Bits(v);

@@ -1,7 +1,9 @@
 // MatmulUkernels::accumulate: weight rows times scalars of x, summed over the rows in order. Columns go by groups; a
 // group's sums stay in registers while the rows pass, widened on the way (one or two rows of x) or once into a panel.
 constexpr int64_t kPanelRows = 128;
-constexpr size_t kAccumulateScratch = (kPanelRows + MatmulUkernels::kMaxInputs) * kGroup * sizeof(float);
+constexpr int kFewInputs = 2;
+constexpr size_t kAccumulateScratch =
+    ((kPanelRows + MatmulUkernels::kMaxInputs) * kGroup + kFewInputs * kPanelRows) * sizeof(float);
 
 // The group of weights at column c of row r; those beyond the row's end are zero.
 template <typename W>
@@ -29,30 +31,62 @@ MODELC_INLINE void AccumulateTile(const float* const* x, int64_t r0, int64_t r1,
     for (int j = 0; j < 4; ++j) sums[t * 4 + j] = sum[t][j];
 }
 
-// Brings a group's sums back into column order, leaving out those beyond the row's end.
+// Brings a group's sums, times a factor, back into column order, leaving out those beyond the row's end.
 template <typename W>
-MODELC_INLINE void StoreGroup(const F32* sums, int64_t n, float* out) {
+MODELC_INLINE void StoreGroup(const F32* sums, float factor, int64_t n, float* out) {
   for (int j = 0; j < 4; ++j)
     for (int i = 0; i < kLanes; ++i)
-      if (W::Order(j, i) < n) out[W::Order(j, i)] = sums[j][i];
+      if (W::Order(j, i) < n) out[W::Order(j, i)] = sums[j][i] * factor;
 }
 
-template <typename W>
-static void AccumulateAs(const WeightRows& w, const InputRows& x, const OutputRows& out, float* panel, F32* sums) {
+// One panel of rows, widened on the way.
+template <typename W, int kX>
+MODELC_INLINE void AccumulateFew(const WeightRows& w, const float* const* x, int64_t c, int64_t r0, int64_t r1,
+                                 F32* sums) {
+  AccumulateTile<kX>(
+      x, r0, r1, [&](int64_t r, F32 v[4]) { WidenAt<W>(w, r, c, v); }, sums);
+}
+
+// The same of e4m3 whose scales are powers of two; leaves the sums multiplied by 1 / kScaledOutput.
+template <int kX>
+MODELC_INLINE void AccumulateFewScaled(const WeightRows& w, const float* const* x, int64_t c, int64_t r0, int64_t r1,
+                                       float* scaled, F32* sums) {
+  const float* rows[kX];
+  for (int t = 0; t < kX; ++t) {
+    rows[t] = scaled + t * kPanelRows - r0;
+    for (int64_t r = r0, end; r < r1; r = end) {  // rows that share their scales
+      end = ((w.first + r) / kBlock + 1) * kBlock - w.first;
+      if (end > r1) end = r1;
+      const float factor = ScaleRow<E4M3Weights>(w, r)[c / kBlock] * kScaledInput;
+      for (int64_t i = r; i < end; ++i) scaled[t * kPanelRows + i - r0] = x[t][i] * factor;
+    }
+  }
+  AccumulateFew<E4M3Unscaled, kX>(w, rows, c, r0, r1, sums);
+}
+
+template <typename W, int kX>
+static void AccumulateFewAs(const WeightRows& w, const InputRows& x, const OutputRows& out, float* scaled, F32* sums) {
+  const bool scale = PowersOfTwo<W>(w);
+  const float* rows[kX];
+  for (int t = 0; t < kX; ++t) rows[t] = Row(x, t);
   for (int64_t c = 0; c < w.k; c += kGroup) {
     for (int64_t r0 = 0; r0 < w.count; r0 += kPanelRows) {
       const int64_t r1 = r0 + kPanelRows < w.count ? r0 + kPanelRows : w.count;
-      const auto widened = [&](int64_t r, F32 v[4]) { WidenAt<W>(w, r, c, v); };
-      if (x.count == 1) {
-        const float* rows[1] = {Row(x, 0)};
-        AccumulateTile<1>(rows, r0, r1, widened, sums);
-        continue;
-      }
-      if (x.count == 2) {
-        const float* rows[2] = {Row(x, 0), Row(x, 1)};
-        AccumulateTile<2>(rows, r0, r1, widened, sums);
-        continue;
-      }
+      if (scale)
+        AccumulateFewScaled<kX>(w, rows, c, r0, r1, scaled, sums);
+      else
+        AccumulateFew<W, kX>(w, rows, c, r0, r1, sums);
+    }
+    for (int t = 0; t < kX; ++t)
+      StoreGroup<W>(sums + t * 4, scale ? kScaledOutput : 1.0f, w.k - c, out.data + t * out.stride + c);
+  }
+}
+
+template <typename W>
+static void AccumulateManyAs(const WeightRows& w, const InputRows& x, const OutputRows& out, float* panel, F32* sums) {
+  for (int64_t c = 0; c < w.k; c += kGroup) {
+    for (int64_t r0 = 0; r0 < w.count; r0 += kPanelRows) {
+      const int64_t r1 = r0 + kPanelRows < w.count ? r0 + kPanelRows : w.count;
       for (int64_t r = r0; r < r1; ++r) {
         F32 v[4];
         WidenAt<W>(w, r, c, v);
@@ -72,12 +106,18 @@ static void AccumulateAs(const WeightRows& w, const InputRows& x, const OutputRo
         AccumulateTile<1>(rows, r0, r1, weights, sums + t * 4);
       }
     }
-    for (int64_t t = 0; t < x.count; ++t) StoreGroup<W>(sums + t * 4, w.k - c, out.data + t * out.stride + c);
+    for (int64_t t = 0; t < x.count; ++t) StoreGroup<W>(sums + t * 4, 1.0f, w.k - c, out.data + t * out.stride + c);
   }
 }
 
 static void Accumulate(const WeightRows& w, const InputRows& x, const OutputRows& out, std::byte* scratch) {
   float* panel = reinterpret_cast<float*>(scratch);
-  F32* sums = reinterpret_cast<F32*>(panel + kPanelRows * kGroup);
-  WithDtype(w.dtype, [&](auto weights) { AccumulateAs<decltype(weights)>(w, x, out, panel, sums); });
+  float* scaled = panel + kPanelRows * kGroup;
+  F32* sums = reinterpret_cast<F32*>(scaled + kFewInputs * kPanelRows);
+  WithDtype(w.dtype, [&](auto weights) {
+    using W = decltype(weights);
+    if (x.count == 1) return AccumulateFewAs<W, 1>(w, x, out, scaled, sums);
+    if (x.count == 2) return AccumulateFewAs<W, 2>(w, x, out, scaled, sums);
+    AccumulateManyAs<W>(w, x, out, panel, sums);
+  });
 }

@@ -7,7 +7,10 @@ constexpr int64_t kPanelFloats = kPanelK * kPanelW;
 constexpr int64_t kAccVectors = MatmulUkernels::kMaxInputs * kPanelW;
 static_assert(kPanelW % kTileW == 0 && kDirectRows * MatmulUkernels::kMaxWeights <= kAccVectors);
 
-constexpr size_t kDotScratch = kPanelFloats * sizeof(float) + kAccVectors * sizeof(F32);
+constexpr int kMostScaled = 4;  // rows of x in DotFewScaled: beyond, FMA takes the time
+constexpr int64_t kScaledFloats = 8192;
+
+constexpr size_t kDotScratch = (kPanelFloats + kScaledFloats) * sizeof(float) + kAccVectors * sizeof(F32);
 
 // acc[t][r] (+)= x[t]·w[r] over k0 … k1-1, for kRows rows of weights from number n on. k0 and all but the last k1 are
 // multiples of 128.
@@ -59,18 +62,47 @@ static void DotDirect(const WeightRows& w, int64_t n, const float* const* x, int
     for (int t = 0; t < kX; ++t) acc[t * acc_stride + r] = sum[t][r];
 }
 
+// Rows n … end - 1 of w against columns k0 … k1 - 1 of kX rows of x.
+template <typename W, int kX>
+static void DotRows(const WeightRows& w, int64_t n, int64_t end, const float* const* x, int64_t k0, int64_t k1,
+                    F32* acc) {
+  constexpr int kRows = kX <= 2 ? 4 : kX <= 4 ? 2 : 1;  // enough sums to hide the latency of FMA, without spills
+  for (; n + kRows <= end; n += kRows) DotDirect<W, kX, kRows>(w, n, x, k0, k1, acc + n, w.count);
+  for (; n < end; ++n) DotDirect<W, kX, 1>(w, n, x, k0, k1, acc + n, w.count);
+}
+
 // All rows of w against kX rows of x.
 template <typename W, int kX>
 static void DotFew(const WeightRows& w, const InputRows& x, F32* acc) {
-  constexpr int kRows = kX <= 2 ? 4 : kX <= 4 ? 2 : 1;  // enough sums to hide the latency of FMA, without spills
-  constexpr int64_t kChunk = kX <= 2 ? 1 << 20 : 512;   // keeps the chunk of x in L1
+  constexpr int64_t kChunk = kX <= 2 ? 1 << 20 : 512;  // keeps the chunk of x in L1
   const float* row[kX];
   for (int t = 0; t < kX; ++t) row[t] = Row(x, t);
+  for (int64_t k0 = 0; k0 < w.k; k0 += kChunk)
+    DotRows<W, kX>(w, 0, w.count, row, k0, k0 + kChunk < w.k ? k0 + kChunk : w.k, acc);
+}
+
+// The same of e4m3 whose scales are powers of two; leaves acc multiplied by 1 / kScaledOutput.
+template <int kX>
+static void DotFewScaled(const WeightRows& w, const InputRows& x, float* scaled, F32* acc) {
+  constexpr int64_t kChunk = kScaledFloats / (kX <= 2 ? 2 : kMostScaled);
   for (int64_t k0 = 0; k0 < w.k; k0 += kChunk) {
     const int64_t k1 = k0 + kChunk < w.k ? k0 + kChunk : w.k;
-    int64_t n = 0;
-    for (; n + kRows <= w.count; n += kRows) DotDirect<W, kX, kRows>(w, n, row, k0, k1, acc + n, w.count);
-    for (; n < w.count; ++n) DotDirect<W, kX, 1>(w, n, row, k0, k1, acc + n, w.count);
+    for (int64_t n = 0, end; n < w.count; n = end) {  // rows that share their scales
+      end = ((w.first + n) / kBlock + 1) * kBlock - w.first;
+      if (end > w.count) end = w.count;
+      const float* scale = ScaleRow<E4M3Weights>(w, n);
+      const float* row[kX];
+      for (int t = 0; t < kX; ++t) {
+        const float* from = Row(x, t);
+        row[t] = scaled + t * kChunk - k0;
+        for (int64_t k = k0; k < k1; k += kBlock) {
+          const F32 factor = F32(scale[k / kBlock] * kScaledInput);
+          const int64_t stop = k + kBlock < k1 ? k + kBlock : RoundUp(k1);
+          for (int64_t i = k; i < stop; i += kLanes) Store(Load(from + i) * factor, scaled + t * kChunk + i - k0);
+        }
+      }
+      DotRows<E4M3Unscaled, kX>(w, n, end, row, k0, k1, acc);
+    }
   }
 }
 
@@ -120,9 +152,15 @@ static void DotPanel(const InputRows& x, int64_t t, int64_t k0, const float* pan
   for (; r < count; ++r) DotTile<kX, 1>(row, panel + r * k, k, k, k0 == 0, acc + r);
 }
 
-static void Finish(const F32* acc, int64_t acc_stride, int64_t rows, int64_t count, float* out, int64_t out_stride) {
-  for (int64_t t = 0; t < rows; ++t)
-    for (int64_t n = 0; n < count; ++n) out[t * out_stride + n] = Sum(acc[t * acc_stride + n]);
+static void Finish(const F32* acc, int64_t acc_stride, int64_t rows, int64_t count, float* out, int64_t out_stride,
+                   float factor = 1.0f) {
+  for (int64_t t = 0; t < rows; ++t, acc += acc_stride, out += out_stride) {
+    int64_t n = 0;
+#if MODELC_SIMD_LANES == 8
+    for (; n + kLanes <= count; n += kLanes) Store(Sums(acc + n) * factor, out + n);
+#endif
+    for (; n < count; ++n) out[n] = Sum(acc[n]) * factor;
+  }
 }
 
 template <typename W>
@@ -143,9 +181,26 @@ static void DotMany(const WeightRows& w, const InputRows& x, const OutputRows& o
 
 static void Dot(const WeightRows& w, const InputRows& x, const OutputRows& out, std::byte* scratch) {
   float* panel = reinterpret_cast<float*>(scratch);
-  F32* acc = reinterpret_cast<F32*>(panel + kPanelFloats);
+  float* scaled = panel + kPanelFloats;
+  F32* acc = reinterpret_cast<F32*>(scaled + kScaledFloats);
   WithDtype(w.dtype, [&](auto weights) {
     using W = decltype(weights);
+    if (x.count > 0 && x.count <= kMostScaled && PowersOfTwo<W>(w)) {
+      switch (x.count) {
+        case 1:
+          DotFewScaled<1>(w, x, scaled, acc);
+          break;
+        case 2:
+          DotFewScaled<2>(w, x, scaled, acc);
+          break;
+        case 3:
+          DotFewScaled<3>(w, x, scaled, acc);
+          break;
+        default:
+          DotFewScaled<4>(w, x, scaled, acc);
+      }
+      return Finish(acc, w.count, x.count, w.count, out.data, out.stride, kScaledOutput);
+    }
     switch (x.count) {
       case 0:
         return;

@@ -8,7 +8,8 @@
 // The order differs between instruction sets and between weight dtypes.
 //
 // A widened weight is float(w)·scale rounded to float32: exact when the scale is a power of two. Scales must be below
-// 2^7 (the difference of the exponent biases rides on them). The NaN bytes of e4m3 (0x7f, 0xff) widen to ±480·scale.
+// 2^7 (the difference of the exponent biases rides on them), and activations times a scale below 2^47: where a few rows
+// meet scales that are powers of two, the rows carry them. The NaN bytes of e4m3 (0x7f, 0xff) widen to ±480·scale.
 #ifndef MODELC_BACKENDS_CPU_UKERNELS_MATMUL_H_
 #define MODELC_BACKENDS_CPU_UKERNELS_MATMUL_H_
 

@@ -15,8 +15,24 @@ struct E4M3Weights {
   typedef I32 Raw[1];
   MODELC_INLINE void Read(const Type* p, Raw raw) { raw[0] = Load<I32>(p); }
   template <int j>
+  MODELC_INLINE F32 Bits(const Raw raw) {
+    return __builtin_bit_cast(F32, ((raw[0] << (24 - 8 * j)) >> 4) & int32_t(0x87f00000));
+  }
+  template <int j>
   MODELC_INLINE F32 Widen(const Raw raw, F32 factor) {
-    return __builtin_bit_cast(F32, ((raw[0] << (24 - 8 * j)) >> 4) & int32_t(0x87f00000)) * factor;
+    return Bits<j>(raw) * factor;
+  }
+};
+
+// The same less the scale: 2^-120 times the weight. For rows of x that carry the scale (Scaled below).
+struct E4M3Unscaled {
+  using Type = uint8_t;
+  static constexpr bool kScaled = false;
+  using Raw = E4M3Weights::Raw;
+  MODELC_INLINE void Read(const Type* p, Raw raw) { E4M3Weights::Read(p, raw); }
+  template <int j>
+  MODELC_INLINE F32 Widen(const Raw raw, F32) {
+    return E4M3Weights::Bits<j>(raw);
   }
 };
 
@@ -91,4 +107,20 @@ MODELC_INLINE void WithDtype(modelc_dtype dtype, Fn f) {
     default:
       return f(F32Weights{});
   }
+}
+
+// A row of x times a scale that is a power of two gives the products that the scaled weight would, and is multiplied
+// once for all rows of weights that share the scale. Such x and E4M3Unscaled weights give 2^-40 times the products; x
+// times its scale must be below 2^47.
+constexpr float kScaledInput = 0x1p80f, kScaledOutput = 0x1p40f;
+
+// Whether all scales of these rows are powers of two.
+template <typename W>
+MODELC_INLINE bool PowersOfTwo(const WeightRows& w) {
+  if (!W::kScaled || w.count == 0) return false;
+  const int64_t blocks = (w.k + kBlock - 1) / kBlock;
+  const float *first = ScaleRow<W>(w, 0), *last = ScaleRow<W>(w, w.count - 1) + blocks;
+  uint32_t mantissas = 0;
+  for (const float* scale = first; scale < last; ++scale) mantissas |= __builtin_bit_cast(uint32_t, *scale);
+  return (mantissas & 0x807fffff) == 0;
 }

@@ -94,9 +94,9 @@ TEST_P(UkernelTest, DotIsTheProduct) {
 }
 
 TEST_P(UkernelTest, DotOfARowHasTheSameBitsInAnyCompany) {
-  for (const int64_t k : {40, 1030}) {
+  for (const auto [k, seed] : {std::pair(40, 3), {1030, 3}, {1030, 4}}) {
     const int64_t rows = 29;
-    const RandomWeights w(dtype_, 1, rows, k, 3);
+    const RandomWeights w(dtype_, 1, rows, k, seed);
     const std::vector<float> x = RandomFloats(64 * k, 4);
     std::vector<std::vector<float>> alone;
     for (int i = 0; i < 64; ++i) alone.push_back(Dot(w, 0, rows, x, {i}));
