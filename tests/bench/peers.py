@@ -139,7 +139,7 @@ def weights(args):
     checkpoint = args.weights or FOLDER / args.preset
     if not args.weights and not (checkpoint / "config.json").exists():  # written last
         say(f"making {args.preset} in {checkpoint}")
-        run([sys.executable, HERE / "make_model.py", checkpoint, "--preset", args.preset], "make_model.py")
+        run([sys.executable, HERE / "make_model.py", checkpoint, "--preset", args.preset, "--no-mtp"], "make_model.py")
     if not (checkpoint / "config.json").exists():
         raise SystemExit(f"{checkpoint} has no config.json: --weights takes the folder of a checkpoint")
     gguf = FOLDER / f"{checkpoint.name}-q8_0.gguf"
