@@ -48,7 +48,7 @@ def LMVaryAttention : Pass<"lm-vary-attention", "::mlir::ModuleOp"> {
     Option<"block", "block", "int64_t", /*default=*/"0", "Select whole blocks of so many positions">,
     Option<"window", "window", "int64_t", /*default=*/"0", "Always select so many of the newest positions">,
     Option<"reuse", "reuse", "int64_t", /*default=*/"0", "Layers that share one selection">,
-    Option<"indexFormat", "index-format", "std::string", /*default=*/"\"\"", "Pages of the indexer's keys: f8, bf16 or f32">];
+    Option<"indexFormat", "index-format", "std::string", /*default=*/"\"\"", "Pages of the indexer's keys: f8, i8, bf16 or f32">];
 }
 
 //===--------------------------------------------------------------------------===//

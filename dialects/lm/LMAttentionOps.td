@@ -56,7 +56,7 @@ def LM_DSAKeyOp : LM_RowOp<"dsa.key", "r", "weight norm dim= rope= pairs= eps= f
 
         %k = lm.dsa.key %x "indexer.wk" "indexer.k_norm" dim @index_head_dim rope @rope eps 1.0e-6
 
-    (C1) pairs, where given, is interleaved or half   (C2) format, where given, is f8, bf16 or f32}];
+    (C1) pairs, where given, is interleaved or half   (C2) format, where given, is f8, i8, bf16 or f32}];
   let arguments = (ins LM_Rows:$x, LM_Weight:$weight, LM_Weight:$norm, LM_Size:$dim, FlatSymbolRefAttr:$rope,
                        OptionalAttr<StrAttr>:$pairs, LM_Size:$eps, OptionalAttr<StrAttr>:$format,
                        OptionalAttr<LM_Weight>:$bias);
@@ -79,14 +79,15 @@ def LM_DSAScoreOp : LM_RowOp<"dsa.score", "rri", "weight heads_weight heads= dim
 
 def LM_DSAAppendOp : LM_RowOp<"dsa.append", "r", "format=", "i", "0 $pos $seq $pages %index | format"> {
   let summary = "Write indexer keys";
-  let description = [{(C1) format is f8, bf16 or f32}];
+  let description = [{(C1) format is f8, i8, bf16 or f32}];
   let arguments = (ins LM_Rows:$key, OptionalAttr<StrAttr>:$format);
   let results = (outs LM_IndexCache:$cache);
 }
 
 def LM_DSALogitsOp : LM_RowOp<"dsa.logits", "rri", "scale= format= schedule=", "r", "0 1 $pos $seq $pages %index | scale format"> {
   let summary = "Indexer scores from roped queries and head weights";
-  let description = [{`score[t, c] = scale Σ_h w[t, h] relu(q[t, h]·k[c])` for c <= pos[t]. The sum's order does not depend on the batch.
+  let description = [{`score[t, c] = scale Σ_h w[t, h] relu(q[t, h]·k[c])` for c <= pos[t]. The sum's order does not depend on the batch. Against keys
+    of format i8, queries are rounded to int8 too, each with a scale of its own.
     (C1) q [?, heads, dim]   (C2) w [?, heads]}];
   let arguments = (ins LM_Rows:$q, LM_Rows:$w, LM_IndexCache:$cache, F64Attr:$scale, OptionalAttr<StrAttr>:$format,
                        OptionalAttr<LM_DSASchedule>:$schedule);

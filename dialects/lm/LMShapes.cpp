@@ -179,8 +179,10 @@ struct Infer {
     return add({q[1], sizeOf(o.getValue())});
   }
   LogicalResult append(StringRef constraint, StringRef kind, std::optional<StringRef> format) {
-    if (format && *format != "f8" && *format != "bf16" && *format != "f32")
-      return op->emitOpError(constraint) << " format is '" << *format << "'; want f8, bf16 or f32";
+    const bool index = kind == "index";
+    if (format && !llvm::is_contained({"f8", "bf16", "f32"}, *format) && !(index && *format == "i8"))
+      return op->emitOpError(constraint)
+             << " format is '" << *format << "'; want f8, " << (index ? "i8, " : "") << "bf16 or f32";
     return cache(kind);
   }
   LogicalResult dispatch(MoEDispatchOp o) {

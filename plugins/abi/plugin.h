@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #define MODELC_ABI_MAJOR 1u
-#define MODELC_ABI_MINOR 1u
+#define MODELC_ABI_MINOR 2u
 
 #define MODELC_EXPORT __attribute__((visibility("default")))
 

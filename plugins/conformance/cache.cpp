@@ -138,20 +138,38 @@ Values LatentLayout::Read(const std::byte* page, int64_t token) const {
   return values;
 }
 
+Int8Row RoundToInt8(const double* values, int64_t n) {
+  float amax = 1e-4f;
+  for (int64_t i = 0; i < n; ++i) amax = std::max(amax, std::fabs(static_cast<float>(values[i])));
+  const float inverse = 127.0f / amax;
+  Int8Row row{std::vector<int8_t>(n), amax / 127.0f};
+  for (int64_t i = 0; i < n; ++i)
+    row.values[i] = static_cast<int8_t>(std::nearbyint(static_cast<float>(values[i]) * inverse));
+  return row;
+}
+
 int64_t IndexLayout::page_bytes() const {
-  return format == "f8" ? kPageTokens * (D + 4) : kPageTokens * D * PlainBytes(format);
+  return format == "f8" || format == "i8" ? kPageTokens * (D + 4) : kPageTokens * D * PlainBytes(format);
 }
 
 void IndexLayout::Write(std::byte* page, int64_t token, const double* values) const {
+  if (format == "i8") {
+    const Int8Row row = RoundToInt8(values, D);
+    std::memcpy(page + token * D, row.values.data(), D);
+    return PutF32(page + kPageTokens * D + 4 * token, row.scale);
+  }
   if (format != "f8") return WritePlain(format, page + token * D * PlainBytes(format), values, D);
   PutF32(page + kPageTokens * D + 4 * token, WriteE4M3(page + token * D, values, D));
 }
 
 Values IndexLayout::Read(const std::byte* page, int64_t token) const {
-  if (format != "f8") return ReadPlain(format, page + token * D * PlainBytes(format), D);
+  if (format == "bf16" || format == "f32") return ReadPlain(format, page + token * D * PlainBytes(format), D);
   const double scale = GetF32(page + kPageTokens * D + 4 * token);
   Values values(D);
-  for (int64_t i = 0; i < D; ++i) values[i] = DecodeE4M3(static_cast<uint8_t>(page[token * D + i])) * scale;
+  for (int64_t i = 0; i < D; ++i) {
+    const auto byte = static_cast<uint8_t>(page[token * D + i]);
+    values[i] = scale * (format == "i8" ? static_cast<int8_t>(byte) : DecodeE4M3(byte));
+  }
   return values;
 }
 

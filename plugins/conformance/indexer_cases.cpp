@@ -60,22 +60,20 @@ struct ScoreSizes {
 };
 
 // Queries, head weights, step and keys. `exact`: small integers, so that every order of summation gives the same float
-// and equal scores are common.
+// and equal scores are common; times 127 where int8 holds them, whose scale then is 1.
 Tensors ScoreInputs(Random& r, const ScoreSizes& s, const IndexLayout& layout, bool exact) {
-  const auto number = [&](int64_t range) {
-    return exact ? static_cast<double>(r.Below(2 * range + 1) - range) : r.Normal();
-  };
-  const auto numbers = [&](int64_t n, int64_t range) {
+  const double unit = layout.format == "i8" ? 127 : 1;
+  const auto numbers = [&](int64_t n, int64_t range, double unit) {
     Values values(n);
-    for (double& v : values) v = number(range);
+    for (double& v : values) v = exact ? unit * static_cast<double>(r.Below(2 * range + 1) - range) : r.Normal();
     return values;
   };
   const Step step = Step::Make(r, s.chunks, s.padding);
   const int64_t T = step.T();
-  Tensors t{F32({T, s.heads, layout.D}, numbers(T * s.heads * layout.D, 1)).PerRow(),
-            F32({T, s.heads}, numbers(T * s.heads, 2)).PerRow()};
+  Tensors t{F32({T, s.heads, layout.D}, numbers(T * s.heads * layout.D, 1, unit)).PerRow(),
+            F32({T, s.heads}, numbers(T * s.heads, 2, 1)).PerRow()};
   step.Append(t);
-  t.push_back(FilledCache(layout, step, [&] { return numbers(layout.D, 1); }));
+  t.push_back(FilledCache(layout, step, [&] { return numbers(layout.D, 1, unit); }));
   return t;
 }
 
@@ -83,7 +81,14 @@ Tensors ScoreInputs(Random& r, const ScoreSizes& s, const IndexLayout& layout, b
 Values Scores(const Tensors& t, const IndexLayout& layout, int64_t C, double scale, double unseen) {
   const Step step = Step::From(t[2], t[3], t[4]);
   const int64_t heads = t[1].shape[1], D = layout.D;
-  const Values q = ToValues(t[0]), w = ToValues(t[1]);
+  Values q = ToValues(t[0]);
+  const Values w = ToValues(t[1]);
+  if (layout.format == "i8") {
+    for (auto head = q.begin(); head != q.end(); head += D) {
+      const Int8Row row = RoundToInt8(&*head, D);
+      std::transform(row.values.begin(), row.values.end(), head, [&](int8_t v) { return v * row.scale; });
+    }
+  }
   Values score(step.T() * C, kAny);
   for (int64_t i = 0; i < step.T(); ++i) {
     if (step.IsPadding(i)) continue;
@@ -279,7 +284,7 @@ Case RescoreCase(const char* op, const char* attribute, const std::vector<Chunk>
 std::vector<Case> IndexerCases() {
   std::vector<Case> cases;
   const std::vector<Chunk> mixed = {{0, 3}, {62, 4}, {127, 1}, {191, 2}};
-  for (const char* format : {"f8", "bf16", "f32"}) {
+  for (const char* format : {"f8", "bf16", "f32", "i8"}) {
     const IndexLayout published{format, 128}, small{format, 32};
     cases.push_back(AppendCase(mixed, 0, published));
     cases.push_back(AppendCase(mixed, 2, small));
@@ -314,11 +319,11 @@ std::vector<Case> IndexerCases() {
   cases.push_back(SelectCase({{0, 3}}, 0, 5, ScoreKind::kNormal));    // fewer visible than k
   cases.push_back(SelectCase({}, 0, 5, ScoreKind::kNormal));
   for (int32_t depth : {4096, 32768}) {
-    cases.push_back(LogitsCase({{{depth - 1, 1}}, 0, 64}, {"f8", 128}, true));
+    for (const char* format : {"f8", "i8"}) cases.push_back(LogitsCase({{{depth - 1, 1}}, 0, 64}, {format, 128}, true));
     cases.push_back(SelectCase({{depth - 1, 1}}, 0, 2048, ScoreKind::kNormal, true));
     cases.push_back(LogitsSelectCase({{{depth - 1, 1}}, 0, 64}, {"f8", 128}, 2048, true));
   }
-  cases.push_back(LogitsCase({{{4032, 64}}, 0, 64}, {"f8", 128}, true));
+  for (const char* format : {"f8", "i8"}) cases.push_back(LogitsCase({{{4032, 64}}, 0, 64}, {format, 128}, true));
   return cases;
 }
 

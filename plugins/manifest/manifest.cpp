@@ -146,7 +146,7 @@ class Where {
     int64_t number;
     if (absl::SimpleAtoi(Absl(token), &number)) return Value(number);
     static constexpr std::string_view kWords[] = {
-        "f32", "bf16", "f8e4m3", "f8", "i32", "none", "e4m3_1x128_pow2", "interleaved", "half"};
+        "f32", "bf16", "f8e4m3", "f8", "i8", "i32", "none", "e4m3_1x128_pow2", "interleaved", "half"};
     for (std::string_view word : kWords) {
       if (token == word) return Value(std::string(token));
     }

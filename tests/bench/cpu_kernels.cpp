@@ -39,9 +39,9 @@ Array F8Cache(int64_t pages, int64_t page_bytes) {
 
 void Count(benchmark::State& state, double flops, const Traffic& traffic) {
   state.counters["FLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["bytes/s"] = benchmark::Counter(static_cast<double>(traffic.cache_bytes),
-                                                 benchmark::Counter::kIsIterationInvariantRate,
-                                                 benchmark::Counter::kIs1024);
+  state.counters["bytes/s"] =
+      benchmark::Counter(static_cast<double>(traffic.cache_bytes), benchmark::Counter::kIsIterationInvariantRate,
+                         benchmark::Counter::kIs1024);
 }
 
 void Loop(benchmark::State& state, const Kernel& kernel, const std::vector<Array*>& operands, double flops) {
@@ -57,7 +57,8 @@ void Attend(benchmark::State& state) {
   const int64_t heads = state.range(0), rows = state.range(1), context = state.range(2), k = state.range(3);
   Step step(rows, context);
   Array q = Array::Random({rows, heads, kLatent}, 3), r = Array::Random({rows, heads, kRope}, 4);
-  Array cache = F8Cache(step.pages.shape[1], 64 * (kLatent + 16 + 2 * kRope)), out = Array::Floats({rows, heads, kLatent});
+  Array cache = F8Cache(step.pages.shape[1], 64 * (kLatent + 16 + 2 * kRope)),
+        out = Array::Floats({rows, heads, kLatent});
   std::vector<int32_t> list(rows * k);
   for (int64_t i = 0; i < rows * k; ++i) list[i] = static_cast<int32_t>(i % k * (context - rows) / k);
   Array sel = Array::Ints({rows, k}, list);
@@ -79,22 +80,24 @@ BENCHMARK(Attend)
     ->Args({4, 32, 256, 0});
 
 // heads, rows, context
-void LogitsSelect(benchmark::State& state) {
+void LogitsSelect(benchmark::State& state, const char* format) {
   const int64_t heads = state.range(0), rows = state.range(1), context = state.range(2);
   Step step(rows, context);
   Array q = Array::Random({rows, heads, kWidth}, 3), w = Array::Random({rows, heads}, 4);
-  Array cache = F8Cache(step.pages.shape[1], 64 * (kWidth + 4)), sel = Array::Ints({rows, 2048}, std::vector<int32_t>(rows * 2048));
-  const auto kernel = MakeKernel("dsa.logits_select", R"({"scale": 1, "format": "f8", "k": 2048})", BestIsa());
+  Array cache = F8Cache(step.pages.shape[1], 64 * (kWidth + 4)),
+        sel = Array::Ints({rows, 2048}, std::vector<int32_t>(rows * 2048));
+  const auto kernel = MakeKernel("dsa.logits_select",
+                                 R"({"scale": 1, "k": 2048, "format": ")" + std::string(format) + "\"}", BestIsa());
   Loop(state, *kernel, {&q, &w, &step.pos, &step.seq, &step.pages, &cache, &sel},
        2.0 * heads * rows * static_cast<double>(context) * kWidth);
 }
-BENCHMARK(LogitsSelect)
-    ->ArgNames({"heads", "rows", "context"})
-    ->Args({64, 1, 32768})
-    ->Args({64, 16, 8192})
-    ->Args({16, 1, 32768})
-    ->Args({16, 32, 8192})
-    ->Args({4, 1, 4096});
+void IndexSizes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgNames({"heads", "rows", "context"});
+  for (int64_t heads : {64, 16, 4})
+    for (int64_t rows : {1, 8}) benchmark->Args({heads, rows, 8192});
+}
+BENCHMARK_CAPTURE(LogitsSelect, f8, "f8")->Apply(IndexSizes);
+BENCHMARK_CAPTURE(LogitsSelect, i8, "i8")->Apply(IndexSizes);
 
 // context
 void Select(benchmark::State& state) {

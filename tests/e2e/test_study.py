@@ -14,7 +14,7 @@ def study(*flags):
 
 
 def test_variants(tmp_path):
-    variants = ["dense", "top=8", "top=64", "top=8 window=8", "block=8", "reuse=2", "index-format=f32"]
+    variants = ["dense", "top=8", "top=64", "top=8 window=8", "block=8", "reuse=2", "index-format=i8", "index-format=f32"]
     result = study("--variants", ";".join(variants), "--out", tmp_path / "out", "--json")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
@@ -35,6 +35,10 @@ def test_variants(tmp_path):
     assert by_name["reuse=2"]["cache_bytes_per_token_read"] < model["cache_bytes_per_token_read"]
     assert dense["weight_bytes_per_token_read"] < by_name["reuse=2"]["weight_bytes_per_token_read"] < model["weight_bytes_per_token_read"]
     assert dense["cache_bytes_per_token_held"] < model["cache_bytes_per_token_held"] < by_name["index-format=f32"]["cache_bytes_per_token_held"]
+    # Int8 keys are as many bytes as f8 ones, and other numbers; they select nearly the same.
+    int8 = by_name["index-format=i8"]
+    assert int8["cache_bytes_per_token_read"] == model["cache_bytes_per_token_read"]
+    assert int8["recall"] != model["recall"] and int8["recall"] == pytest.approx(model["recall"], abs=0.01)
     svg = (tmp_path / "out.svg").read_text()
     assert svg.startswith("<svg") and all(variant in svg for variant in variants)
 

@@ -60,13 +60,13 @@ class IndexScorer {
   struct Scratch {
     Scratch(std::byte* base, const IndexScorer& scorer) {
       Carver carver(base);
-      queries = carver.Take<float>(scorer.MostRows() * scorer.heads_ * scorer.layout_.query_width());
+      queries = carver.Take<std::byte>(scorer.MostRows() * scorer.layout_.query_bytes(scorer.heads_));
       keys = carver.Take<std::byte>(scorer.layout_.keys_bytes());
       factor = carver.Take<float>(kPageTokens);
       scores = carver.Take<float>(kPageTokens);
       bytes = carver.used();
     }
-    float* queries;          // of a tile
+    std::byte* queries;      // of a tile, with head weights
     std::byte* keys;         // of a page
     float *factor, *scores;  // [64]
     size_t bytes;
@@ -77,8 +77,10 @@ class IndexScorer {
   template <typename Take>
   void Score(const RowTile& tile, int64_t first_page, int64_t last_page, const Scratch& s, Worker& worker,
              const Take& take) const {
-    const int64_t width = layout_.query_width();
-    layout_.ReadQueries(q_ + tile.row * heads_ * layout_.width, tile.rows * heads_, s.queries);
+    const size_t stride = layout_.query_bytes(heads_);
+    for (int64_t r = 0; r < tile.rows; ++r)
+      layout_.ReadQueries(simd_, q_ + (tile.row + r) * heads_ * layout_.width, w_ + (tile.row + r) * heads_, heads_,
+                          s.queries + r * stride);
     for (int64_t page = first_page; page < last_page; ++page) {
       const int64_t first = page * kPageTokens, n = std::min(kPageTokens, tile.keys - first);
       if (n <= 0) break;
@@ -89,8 +91,8 @@ class IndexScorer {
         const int64_t seen = std::min(n, rows_.Visible(tile.row + r) - first);
         if (seen <= 0) continue;
         const int64_t row = tile.row + r;
-        layout_.IndexScores(simd_, s.queries + r * heads_ * width, w_ + row * heads_, heads_, s.keys, seen,
-                            r == 0 && next ? next : s.keys, s.scores);
+        layout_.IndexScores(simd_, s.queries + r * stride, heads_, s.keys, seen, r == 0 && next ? next : s.keys,
+                            s.scores);
         for (int64_t i = 0; i < seen; ++i) s.scores[i] *= s.factor[i];
         take(row, s.scores, seen, first);
       }

@@ -17,11 +17,16 @@ namespace modelc::cpu {
 
 inline constexpr int64_t kPageTokens = 64;
 
-enum class CacheFormat { kF8, kBf16, kF32 };
+enum class CacheFormat { kF8, kBf16, kF32, kI8 };
 
-inline void ReadFormat(Attributes& a, CacheFormat* out) {
+inline void ReadLatentFormat(Attributes& a, CacheFormat* out) {
   int number = 0;
   a.Choice("format", {"f8", "bf16", "f32"}, &number);
+  *out = static_cast<CacheFormat>(number);
+}
+inline void ReadIndexFormat(Attributes& a, CacheFormat* out) {
+  int number = 0;
+  a.Choice("format", {"f8", "bf16", "f32", "i8"}, &number);
   *out = static_cast<CacheFormat>(number);
 }
 
@@ -40,9 +45,14 @@ struct LatentLayout {
   int64_t groups() const { return (latent + 127) / 128; }
   int64_t record_bytes() const {
     switch (format) {
-      case CacheFormat::kF8: return latent + groups() * 4 + rope * 2;
-      case CacheFormat::kBf16: return (latent + rope) * 2;
-      case CacheFormat::kF32: return (latent + rope) * 4;
+      case CacheFormat::kF8:
+        return latent + groups() * 4 + rope * 2;
+      case CacheFormat::kBf16:
+        return (latent + rope) * 2;
+      case CacheFormat::kF32:
+        return (latent + rope) * 4;
+      case CacheFormat::kI8:
+        break;  // of index pages alone
     }
     return 0;
   }
@@ -66,6 +76,9 @@ struct LatentLayout {
       case CacheFormat::kF32:
         std::memcpy(record, latent_row, latent * 4);
         std::memcpy(record + latent * 4, rope_row, rope * 4);
+        break;
+      case CacheFormat::kI8:
+        break;
     }
   }
 
@@ -85,6 +98,9 @@ struct LatentLayout {
         break;
       case CacheFormat::kF32:
         std::memcpy(out, record, (latent + rope) * 4);
+        break;
+      case CacheFormat::kI8:
+        break;
     }
   }
 
@@ -92,24 +108,32 @@ struct LatentLayout {
   int64_t GroupSize(int64_t g) const { return latent - g * 128 < 128 ? latent - g * 128 : 128; }
 };
 
-// Index pages: 64 rows of D e4m3 and then 64 scales; or 64 plain rows.
+// Index pages: 64 rows of D e4m3 or int8 and then 64 scales; or 64 plain rows.
 struct IndexLayout {
   CacheFormat format;
   int64_t width;
 
+  bool bytes() const { return format == CacheFormat::kF8 || format == CacheFormat::kI8; }
   int64_t page_bytes() const {
     switch (format) {
-      case CacheFormat::kF8: return kPageTokens * (width + 4);
-      case CacheFormat::kBf16: return kPageTokens * width * 2;
-      case CacheFormat::kF32: return kPageTokens * width * 4;
+      case CacheFormat::kF8:
+      case CacheFormat::kI8:
+        return kPageTokens * (width + 4);
+      case CacheFormat::kBf16:
+        return kPageTokens * width * 2;
+      case CacheFormat::kF32:
+        return kPageTokens * width * 4;
     }
     return 0;
   }
 
   void Write(const Simd& simd, const float* key, int64_t token, std::byte* page) const {
+    std::byte* row = page + token * width;
     switch (format) {
-      case CacheFormat::kF8: {
-        const float scale = simd.to_e4m3(key, width, reinterpret_cast<uint8_t*>(page) + token * width);
+      case CacheFormat::kF8:
+      case CacheFormat::kI8: {
+        const float scale = format == CacheFormat::kF8 ? simd.to_e4m3(key, width, reinterpret_cast<uint8_t*>(row))
+                                                       : simd.to_i8(key, width, reinterpret_cast<int8_t*>(row));
         std::memcpy(page + kPageTokens * width + token * 4, &scale, 4);
         break;
       }
@@ -121,39 +145,76 @@ struct IndexLayout {
     }
   }
 
-  // A page's keys as IndexScores reads them, scales apart: bytes where the cache has e4m3, else floats.
-  size_t keys_bytes() const { return kPageTokens * query_width() * (format == CacheFormat::kF8 ? 1 : 4); }
+  // A page's keys as IndexScores reads them, scales apart: bytes where the cache has bytes, else floats.
+  size_t keys_bytes() const { return kPageTokens * padded() * (bytes() ? 1 : 4); }
   void ReadKeys(const Simd& simd, const std::byte* page, std::byte* keys) const {
     float* floats = reinterpret_cast<float*>(keys);
     switch (format) {
       case CacheFormat::kF8:
-        simd.transpose_e4m3(reinterpret_cast<const uint8_t*>(page), width, reinterpret_cast<uint8_t*>(keys));
+      case CacheFormat::kI8:
+        simd.transpose_bytes(reinterpret_cast<const uint8_t*>(page), width, reinterpret_cast<uint8_t*>(keys));
         break;
-      case CacheFormat::kBf16: simd.transpose_bf16(reinterpret_cast<const uint16_t*>(page), width, floats); break;
-      case CacheFormat::kF32: simd.transpose_f32(reinterpret_cast<const float*>(page), width, floats);
+      case CacheFormat::kBf16:
+        simd.transpose_bf16(reinterpret_cast<const uint16_t*>(page), width, floats);
+        break;
+      case CacheFormat::kF32:
+        simd.transpose_f32(reinterpret_cast<const float*>(page), width, floats);
     }
   }
-  // Queries [n, width] as IndexScores reads them: [n, query_width].
-  int64_t query_width() const { return format == CacheFormat::kF8 ? (width + 3) / 4 * 4 : width; }
-  void ReadQueries(const float* q, int64_t n, float* out) const {
+  // One row's queries [heads, width] and head weights [heads] as IndexScores reads them.
+  size_t query_bytes(int64_t heads) const {
+    return static_cast<size_t>(heads * (padded() * (format == CacheFormat::kI8 ? 2 : 4) + 4));
+  }
+  void ReadQueries(const Simd& simd, const float* q, const float* w, int64_t heads, std::byte* out) const {
+    float* weights = reinterpret_cast<float*>(out + query_bytes(heads)) - heads;
+    std::copy_n(w, heads, weights);
+    if (format == CacheFormat::kI8) {
+      for (int64_t h = 0; h < heads; ++h)
+        weights[h] *= RoundQuery(simd, q + h * width, width, padded(), reinterpret_cast<int16_t*>(out) + h * padded());
+      return;
+    }
     const float factor = format == CacheFormat::kF8 ? kE4M3QueryFactor : 1.0f;
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t d = 0; d < query_width(); ++d) out[i * query_width() + d] = d < width ? q[i * width + d] * factor : 0.0f;
+    float* values = reinterpret_cast<float*>(out);
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t d = 0; d < padded(); ++d) *values++ = d < width ? q[h * width + d] * factor : 0.0f;
   }
   // Scores of one row against a page, from what ReadQueries and ReadKeys gave; `ahead` is the page that comes next.
-  void IndexScores(const Simd& simd, const float* q, const float* w, int64_t heads, const std::byte* keys, int64_t n,
+  void IndexScores(const Simd& simd, const std::byte* queries, int64_t heads, const std::byte* keys, int64_t n,
                    const std::byte* ahead, float* scores) const {
-    if (format == CacheFormat::kF8)
-      simd.index_scores_e4m3(q, w, heads, reinterpret_cast<const uint8_t*>(keys), n, query_width(),
-                             reinterpret_cast<const uint8_t*>(ahead), scores);
-    else
-      simd.index_scores(q, w, heads, reinterpret_cast<const float*>(keys), n, width, scores);
+    const float *q = reinterpret_cast<const float*>(queries),
+                *w = reinterpret_cast<const float*>(queries + query_bytes(heads)) - heads;
+    const auto *k = reinterpret_cast<const uint8_t*>(keys), *next = reinterpret_cast<const uint8_t*>(ahead);
+    switch (format) {
+      case CacheFormat::kF8:
+        return simd.index_scores_e4m3(q, w, heads, k, n, padded(), next, scores);
+      case CacheFormat::kI8:
+        return simd.index_scores_i8(reinterpret_cast<const int32_t*>(queries), w, heads, k, n, padded(), next, scores);
+      case CacheFormat::kBf16:
+      case CacheFormat::kF32:
+        return simd.index_scores(q, w, heads, reinterpret_cast<const float*>(keys), n, width, scores);
+    }
   }
   // What the page's first n keys are to be multiplied by, times `factor`.
   void ReadScales(const std::byte* page, int64_t n, float factor, float* out) const {
-    if (format != CacheFormat::kF8) return static_cast<void>(std::fill_n(out, n, factor));
+    if (!bytes()) return static_cast<void>(std::fill_n(out, n, factor));
     std::memcpy(out, page + kPageTokens * width, n * sizeof(float));
     for (int64_t i = 0; i < n; ++i) out[i] *= factor;
+  }
+
+ private:
+  // Dimensions as the loops over bytes want them: a multiple of 4, zeros at the end.
+  int64_t padded() const { return bytes() ? (width + 3) / 4 * 4 : width; }
+  // One head's query as int8 in the order index_scores_i8 reads; returns its scale. Rounded into the room's second
+  // half, four bytes are always read before their eight are written.
+  static float RoundQuery(const Simd& simd, const float* q, int64_t width, int64_t padded, int16_t* out) {
+    int8_t* rounded = reinterpret_cast<int8_t*>(out) + padded;
+    const float scale = simd.to_i8(q, width, rounded);
+    std::fill(rounded + width, rounded + padded, int8_t{0});
+    for (int64_t d = 0; d < padded; d += 4) {
+      const int16_t four[4] = {rounded[d], rounded[d + 2], rounded[d + 1], rounded[d + 3]};
+      std::copy_n(four, 4, out + d);
+    }
+    return scale;
   }
 };
 
@@ -161,8 +222,14 @@ struct IndexLayout {
 class PagedRows {
  public:
   PagedRows(const Tensor& pos, const Tensor& seq, const Tensor& pages, const Tensor& cache)
-      : pos_(pos.as<int32_t>()), seq_(seq.as<int32_t>()), pages_(pages.as<int32_t>()), cache_(cache.data),
-        n_seq_(pages.shape[0]), pages_per_seq_(pages.shape[1]), n_pages_(cache.shape[0]), page_bytes_(cache.shape[1]) {}
+      : pos_(pos.as<int32_t>()),
+        seq_(seq.as<int32_t>()),
+        pages_(pages.as<int32_t>()),
+        cache_(cache.data),
+        n_seq_(pages.shape[0]),
+        pages_per_seq_(pages.shape[1]),
+        n_pages_(cache.shape[0]),
+        page_bytes_(cache.shape[1]) {}
 
   // Positions a row sees: pos + 1; 0 for a padding row, and for one whose position the page table does not reach.
   int64_t Visible(int64_t row) const {

@@ -162,7 +162,7 @@ MODELC_INLINE void TransposeKeys(const From* rows, int64_t dims, To* out, const 
 
 // Keys of one byte stay bytes: a page of them is in L1 where floats would fill it, and widening in registers is cheaper
 // than loading what was widened before.
-static void TransposeE4M3(const uint8_t* rows, int64_t dims, uint8_t* out) {
+static void TransposeBytes(const uint8_t* rows, int64_t dims, uint8_t* out) {
   typedef uint32_t Quads __attribute__((ext_vector_type(4)));
   typedef uint32_t V __attribute__((ext_vector_type(8)));  // two fours of quads, transposed side by side
   const int64_t groups = (dims + 3) / 4;
@@ -203,45 +203,55 @@ static void TransposeF32(const float* rows, int64_t dims, float* out) {
   });
 }
 
-// sum[v] += w[h] * relu(q[h] . key) for Heads heads and Vectors vectors of keys; relu keeps NaN. K::At<j>(k, g) is the
-// vector at k of dimension g * K::kGroup + j.
+// sum[v] += w[h] * relu(q[h] . key) for Heads heads and Vectors vectors of keys; relu keeps NaN. A raw vector holds
+// K::kGroup dimensions of its keys; K::Widen<j> gives the j-th part of them, K::kPart dimensions, as K::Add multiplies it.
 template <int Heads, int Vectors, typename K>
-MODELC_INLINE void IndexBlock(const float* q, const float* w, const typename K::Type* k, int64_t dims,
+MODELC_INLINE void IndexBlock(const typename K::Query* q, const float* w, const typename K::Type* k, int64_t dims,
                               const typename K::Type* ahead, F32 (&sum)[Vectors]) {
-  F32 acc[Heads][Vectors];
+  using Acc = typename K::Sum;
+  Acc acc[Heads][Vectors];
   for (int h = 0; h < Heads; ++h)
-    for (int v = 0; v < Vectors; ++v) acc[h][v] = F32(0.0f);
+    for (int v = 0; v < Vectors; ++v) acc[h][v] = Acc(0);
   for (int64_t d = 0; d < dims; d += K::kGroup) {
     for (int v = 0; v < Vectors * kLanes / 16; ++v) __builtin_prefetch(ahead + (v * dims + d) * 16);
     typename K::Raw raw[Vectors];
     for (int v = 0; v < Vectors; ++v)
       raw[v] = K::Read(k + (v * kLanes / 16 * dims + d) * 16 + v * kLanes % 16 * K::kGroup);
     const auto add = [&]<int j>() __attribute__((always_inline)) {
-      F32 key[Vectors];
+      Acc key[Vectors];
       for (int v = 0; v < Vectors; ++v) key[v] = K::template Widen<j>(raw[v]);
       for (int h = 0; h < Heads; ++h) {
-        const F32 value = F32(q[h * dims + d + j]);
-        for (int v = 0; v < Vectors; ++v) acc[h][v] = MultiplyAdd(key[v], value, acc[h][v]);
+        const Acc value = Acc(q[(h * dims + d) / K::kPart + j]);
+        for (int v = 0; v < Vectors; ++v) acc[h][v] = K::Add(key[v], value, acc[h][v]);
       }
     };
+    constexpr int kParts = K::kGroup / K::kPart;
     add.template operator()<0>();
-    if constexpr (K::kGroup == 4) {
-      add.template operator()<1>();
+    if constexpr (kParts > 1) add.template operator()<1>();
+    if constexpr (kParts > 2) {
       add.template operator()<2>();
       add.template operator()<3>();
     }
   }
   for (int h = 0; h < Heads; ++h)
     for (int v = 0; v < Vectors; ++v) {
-      const F32 r = acc[h][v] < 0.0f ? F32(0.0f) : acc[h][v];
+      const F32 dot = __builtin_convertvector(acc[h][v], F32);
+      const F32 r = dot < 0.0f ? F32(0.0f) : dot;
       sum[v] = MultiplyAdd(r, F32(w[h]), sum[v]);
     }
 }
 
-struct FloatKeys {
+struct FloatSums {
+  using Query = float;
+  using Sum = F32;
+  static constexpr int kPart = 1;
+  MODELC_INLINE F32 Add(F32 key, F32 query, F32 sum) { return MultiplyAdd(key, query, sum); }
+};
+
+struct FloatKeys : FloatSums {
   using Type = float;
   using Raw = F32;
-  static constexpr int kGroup = 1;  // dimensions side by side
+  static constexpr int kGroup = 1;
   static constexpr float kFactor = 1.0f;
   MODELC_INLINE Raw Read(const Type* p) { return Load(p); }
   template <int>
@@ -251,7 +261,7 @@ struct FloatKeys {
 // A byte on top of a word, shifted right by 4 with its sign, has exponent and mantissa where float32 has them, less the
 // bias: 2^-120 times its value, subnormals included.
 template <bool kNaN>
-struct E4M3Keys {
+struct E4M3Keys : FloatSums {
   using Type = uint8_t;
   using Raw = I32;
   static constexpr int kGroup = 4;
@@ -267,14 +277,32 @@ struct E4M3Keys {
   }
 };
 
+// Bytes as the low or the high half of words, with their sign: pairs of the first and third, the second and fourth.
+struct I8Keys {
+  using Type = uint8_t;
+  using Query = int32_t;
+  using Raw = I32;
+  using Sum = I32;
+  static constexpr int kGroup = 4, kPart = 2;
+  static constexpr float kFactor = 1.0f;
+  MODELC_INLINE Raw Read(const Type* p) { return Load<I32>(p); }
+  template <int j>
+  MODELC_INLINE I32 Widen(Raw raw) {
+    typedef int16_t Words __attribute__((ext_vector_type(2 * MODELC_SIMD_LANES)));
+    const Words words = __builtin_bit_cast(Words, raw);
+    return __builtin_bit_cast(I32, (j == 0 ? words << int16_t(8) : words) >> int16_t(8));
+  }
+  MODELC_INLINE I32 Add(I32 key, I32 query, I32 sum) { return MultiplyAddPairs(key, query, sum); }
+};
+
 template <typename K>
-MODELC_INLINE void IndexScoresOf(const float* q, const float* w, int64_t heads, const typename K::Type* k, int64_t keys,
+MODELC_INLINE void IndexScoresOf(const typename K::Query* q, const float* w, int64_t heads, const typename K::Type* k, int64_t keys,
                                  int64_t dims, const typename K::Type* ahead, float* out) {
   for (int64_t i = 0; i < keys; i += kIndexVectors * kLanes) {
     F32 sum[kIndexVectors];
     for (int v = 0; v < kIndexVectors; ++v) sum[v] = F32(0.0f);
     InBlocks<kIndexBlock, 4, 2, 1>(heads, [&](auto block, int64_t h) {
-      IndexBlock<block.value, kIndexVectors, K>(q + h * dims, w + h, k + i * dims, dims, (h == 0 ? ahead : k) + i * dims,
+      IndexBlock<block.value, kIndexVectors, K>(q + h * dims / K::kPart, w + h, k + i * dims, dims, (h == 0 ? ahead : k) + i * dims,
                                                 sum);
     });
     for (int v = 0; v < kIndexVectors; ++v) Store(sum[v] * K::kFactor, out + i + v * kLanes);
@@ -292,6 +320,11 @@ static void IndexScoresE4M3(const float* q, const float* w, int64_t heads, const
     IndexScoresOf<E4M3Keys<true>>(q, w, heads, k, keys, dims, ahead, out);
   else
     IndexScoresOf<E4M3Keys<false>>(q, w, heads, k, keys, dims, ahead, out);
+}
+
+static void IndexScoresI8(const int32_t* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
+                          const uint8_t* ahead, float* out) {
+  IndexScoresOf<I8Keys>(q, w, heads, k, keys, dims, ahead, out);
 }
 
 static int64_t CollectAbove(const float* x, int64_t n, int32_t first, uint32_t threshold, uint32_t* keys,

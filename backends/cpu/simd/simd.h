@@ -32,6 +32,8 @@ struct Simd {
 
   // Conversions. to_e4m3 uses one scale for all n and returns it: 2^ceil(log2(max(amax, 1e-4) / 448)).
   float (*to_e4m3)(const float* x, int64_t n, uint8_t* out);
+  // One scale for all n, returned: max(amax, 1e-4) / 127. Not finite: NaN is returned and zeros are written.
+  float (*to_i8)(const float* x, int64_t n, int8_t* out);
   void (*from_e4m3)(const uint8_t* x, float scale, int64_t n, float* out);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
   void (*from_bf16)(const uint16_t* x, int64_t n, float* out);
@@ -52,9 +54,9 @@ struct Simd {
   void (*weighted_sum)(const float* p, int64_t p_stride, const float* k, int64_t k_stride, int64_t keys, int64_t heads,
                        int64_t dims, const float* factor, float* out);
 
-  // The keys of a page, [64, dims], to what index_scores reads: sixteen keys side by side, [4, dims, 16]; of e4m3 four
-  // dimensions of a key stay together, [4, ⌈dims/4⌉, 16, 4], zeros at the end.
-  void (*transpose_e4m3)(const uint8_t* rows, int64_t dims, uint8_t* out);
+  // The keys of a page, [64, dims], to what index_scores reads: sixteen keys side by side, [4, dims, 16]; of bytes (e4m3,
+  // int8) four dimensions of a key stay together, [4, ⌈dims/4⌉, 16, 4], zeros at the end.
+  void (*transpose_bytes)(const uint8_t* rows, int64_t dims, uint8_t* out);
   void (*transpose_bf16)(const uint16_t* rows, int64_t dims, float* out);
   void (*transpose_f32)(const float* rows, int64_t dims, float* out);
 
@@ -66,6 +68,10 @@ struct Simd {
   // `ahead`: the page that comes next, for the processor foresees nothing beyond 4 KiB.
   void (*index_scores_e4m3)(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
                             const uint8_t* ahead, float* out);
+  // The same of int8 keys and queries: the sums over dimensions are integers, so w has the queries' scales in it. q has
+  // of each four dimensions the pairs (0, 2) and (1, 3), each an int16 in half an int32: [heads, dims / 2].
+  void (*index_scores_i8)(const int32_t* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
+                          const uint8_t* ahead, float* out);
 
   // Appends the positions (first + i) and sort keys (topk.h) of those x[i] whose key is above `threshold`, in order;
   // returns how many. keys and positions have room for n + lanes.

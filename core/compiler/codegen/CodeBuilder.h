@@ -59,6 +59,9 @@ Val operator>=(Val a, Val b);
 Val operator==(Val a, Val b);
 Val operator!=(Val a, Val b); // of floats: true where a NaN is compared
 
+/// i32 vectors whose elements hold two i16 each: c plus the sum of their products. Processors with an instruction for
+/// it (pmaddwd) get it.
+Val addPairProducts(Val a, Val b, Val c);
 Val fma(Val a, Val b, Val c); // a * b + c; in one rounding where the target has it
 Val select(Val condition, Val a, Val b);
 Val select(Val condition, Val a, double b);
@@ -153,6 +156,10 @@ public:
   /// Rounds a row of `width` through e4m3 in groups of 128, each with a scale of its own: put(column, n, rounded).
   void eachRounded(int64_t width, llvm::function_ref<Val(Val column, int64_t n)> value,
                    llvm::function_ref<void(Val column, int64_t n, Val rounded)> put);
+  /// Rounds a row of `width` to int8 with one scale, as pages of i8 hold it: put(column, n, i8 values). Gives the
+  /// scale, which is NaN, and zeros for values, where one is not finite.
+  Val eachRoundedInt8(int64_t width, llvm::function_ref<Val(Val column, int64_t n)> value,
+                      llvm::function_ref<void(Val column, int64_t n, Val rounded)> put);
   /// Any float-like row as f32: loads one or n values of f32, or of bf16 stored as such.
   Val loadF32(mlir::Value memory, Place place);
   Val loadF32(mlir::Value memory, Place place, int64_t n);

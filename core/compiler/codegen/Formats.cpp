@@ -117,6 +117,35 @@ void CodeBuilder::eachRounded(int64_t width, function_ref<Val(Val, int64_t)> val
   });
 }
 
+Val CodeBuilder::eachRoundedInt8(int64_t width, function_ref<Val(Val, int64_t)> value,
+                                 function_ref<void(Val, int64_t, Val)> put) {
+  Val amax = maxOver(width, 1e-4, [&](Val column, int64_t n) { return codegen::abs(value(column, n)); });
+  // 0, or NaN where a value is not finite.
+  Val odd = sumOver(width, [&](Val column, int64_t n) {
+    Val v = value(column, n);
+    return std::pair(v, number(0, v.type()));
+  });
+  Val inverse = select(odd == odd, 127.0 / amax, 0.0);
+  eachVector(width, [&](Val column, int64_t n) {
+    Val v = value(column, n) * inverse;
+    // Adding 1.5 * 2^23 rounds to an integer, which then is in the low bits.
+    put(column, n, convert(bits(select(v == v, v, 0.0) + 12582912.0, getI32Type()), getI8Type()));
+  });
+  return amax / 127.0 + odd;
+}
+
+Val addPairProducts(Val a, Val b, Val c) {
+  CodeBuilder &code = a.code();
+  auto wide = [&](Val v) { return convert(bits(v, code.getIntegerType(16)), code.getI32Type()); };
+  Val products = wide(a) * wide(b);
+  SmallVector<int64_t> even, odd;
+  for (int64_t i = 0; i < a.lanes(); ++i) {
+    even.push_back(2 * i);
+    odd.push_back(2 * i + 1);
+  }
+  return c + (permute(products, products, even) + permute(products, products, odd));
+}
+
 Val CodeBuilder::loadF32(Value memory, Place place) {
   Val loaded = load(memory, place);
   return loaded.element().isBF16() ? fromBf16(bits(loaded, getIntegerType(16))) : loaded;

@@ -1,7 +1,8 @@
 //===- LogitsKernel.cpp - dsa.logits --------------------------------------===//
 //
 // An item is a tile of rows over a block of pages. A page's keys are turned once for all rows of the tile that read it,
-// sixteen keys side by side: then the heads' scores of sixteen keys are sums without any across lanes.
+// sixteen keys side by side: then the heads' scores of sixteen keys are sums without any across lanes. Keys become
+// float32 values; int8 keys become pairs of int16, and so do the queries of the tile, which are rounded first.
 //
 //===----------------------------------------------------------------------===//
 #include "core/compiler/codegen/Pages.h"
@@ -18,15 +19,21 @@ public:
   Logits(Kernel &k)
       : k(k), c(k.c), pages(k, 2), format{k.word("format")}, heads(k.size(0, 1)), width(k.size(0, 2)),
         tileRows(k.tile("rows", DefaultTiles::rows)), blockPages(k.tile("pages", DefaultTiles::pages)),
-        pageBytes(k.size(5, 1)) {}
+        pageBytes(k.size(5, 1)), pairs((width + 1) / 2) {}
 
   LogicalResult run() {
-    const int64_t wanted = kPageTokens * (width * format.valueBytes() + (format.f8() ? 4 : 0));
+    const int64_t wanted = kPageTokens * (width * format.valueBytes() + (format.scaled() ? 4 : 0));
     if (heads <= 0 || width <= 0 || pageBytes != wanted)
       return k.error() << "pages of " << pageBytes << " bytes; " << width << " values in format " << format.name
                        << " make " << wanted;
     Type f32 = c.getF32Type();
-    keys = k.scratch({kPageTokens / kSide, width, kSide}, f32);
+    if (format.i8()) {
+      keys = k.scratch({kPageTokens / kSide, pairs, kSide}, c.getI32Type());
+      queries = k.scratch({tileRows, heads * pairs * 4}, c.getI8Type());
+      weights = k.scratch({tileRows, heads}, f32);
+    } else {
+      keys = k.scratch({kPageTokens / kSide, width, kSide}, f32);
+    }
     factors = k.scratch({kPageTokens}, f32);
     k.forItems({{0, 0, tileRows}, {6, 1, blockPages * kPageTokens}},
                [&](ArrayRef<Val> place) { item(place[0] * tileRows, place[1] * blockPages); });
@@ -38,6 +45,10 @@ private:
     Val columns = c.dim(k.tensor(6), 1), rows = c.dim(k.tensor(0), 0);
     Val lastRow = min(firstRow + tileRows, rows);
     Val lastPage = min(firstPage + blockPages, (columns + (kPageTokens - 1)) / kPageTokens);
+    if (format.i8())
+      c.loop(firstRow, lastRow, c.index(1), [&](Val t) {
+        c.ifThen(pages.visible(t) > firstPage * kPageTokens, [&] { roundQueries(t, t - firstRow); });
+      });
     c.loop(firstPage, lastPage, c.index(1), [&](Val page) {
       Val first = page * kPageTokens;
       // The sequence whose keys lie in the scratch; padding rows have -1.
@@ -47,11 +58,30 @@ private:
             seen > 0, {sequence.type()},
             [&] {
               c.ifThen(sequence != loaded[0], [&] { loadPage(pages.page(t, first)); });
-              scoreRow(t, first, min(seen, c.index(kPageTokens)));
+              scoreRow(t, t - firstRow, first, min(seen, c.index(kPageTokens)));
               return CodeBuilder::Vals{sequence};
             },
             [&] { return CodeBuilder::Vals{loaded[0]}; });
       });
+    });
+  }
+
+  // A row's queries as int16 values of int8, and its head weights times their scales.
+  void roundQueries(Val t, Val row) {
+    Type i16 = c.getIntegerType(16);
+    c.loop(heads, [&](Val h) {
+      Val first = h * (pairs * 4);
+      if (width % 2)
+        c.storeBytes(c.number(0, i16), queries, {row, first + width * 2});
+      Val scale = c.eachRoundedInt8(
+          width,
+          [&](Val d, int64_t n) {
+            return c.load(k.tensor(0), {t, h, d}, n);
+          },
+          [&](Val d, int64_t, Val rounded) {
+            c.storeBytes(convert(rounded, i16), queries, {row, first + d * 2});
+          });
+      c.store(c.load(k.tensor(1), {t, h}) * scale, weights, {row, h});
     });
   }
 
@@ -73,7 +103,7 @@ private:
             turnAll(true);
           c.eachVector(kPageTokens, [&](Val token, int64_t n) {
             Val factor = c.number(scale, c.vectorOf(c.getF32Type(), n));
-            if (format.f8())
+            if (format.scaled())
               factor = c.loadBytes(pages.cache(), {number, token * 4 + kPageTokens * width}, c.getF32Type(), n) * scale;
             c.store(factor, factors, {token});
           });
@@ -84,9 +114,10 @@ private:
           c.eachVector(kPageTokens, [&](Val token, int64_t n) {
             c.store(c.number(0, c.vectorOf(c.getF32Type(), n)), factors, {token});
           });
-          Val zero = c.number(0, c.vectorOf(c.getF32Type(), kSide));
+          auto type = cast<MemRefType>(keys.getType());
+          Val zero = c.number(0, c.vectorOf(type.getElementType(), kSide));
           c.loop(kPageTokens / kSide, [&](Val block) {
-            c.loop(width, [&](Val d) { c.store(zero, keys, {block, d, c.index(0)}); });
+            c.loop(type.getDimSize(1), [&](Val d) { c.store(zero, keys, {block, d, c.index(0)}); });
           });
           return CodeBuilder::Vals();
         });
@@ -107,7 +138,12 @@ private:
       if (n == 1) {
         c.loop(kSide, [&](Val i) {
           Val value = c.loadBytes(pages.cache(), {page, byteOf(firstKey + i, d)}, word, 1);
-          c.store(lane(widen(value), 0), keys, {block, d, i});
+          if (!format.i8())
+            return c.store(lane(widen(value), 0), keys, {block, d, i});
+          // The first of a pair clears the place of the second.
+          Val number = extendUnsigned(convert(lane(value, 0), c.getIntegerType(16)), c.getI32Type());
+          Val before = select(d % 2 == 0, c.i32(0), c.load(keys, {block, d / 2, i}));
+          c.store(select(d % 2 == 0, number, before | (number << 16)), keys, {block, d / 2, i});
         });
         return;
       }
@@ -128,28 +164,29 @@ private:
         }
         row = next;
       }
+      if (format.i8()) {
+        auto wide = [&](Val column) { return convert(column, c.getI32Type()); };
+        for (int64_t i = 0; i < kSide; i += 2)
+          c.store((wide(row[i]) & 0xffff) | (wide(row[i + 1]) << 16), keys, {block, d / 2 + i / 2, c.index(0)});
+        return;
+      }
       for (int64_t i = 0; i < kSide; ++i)
         c.store(widen(row[i]), keys, {block, d + i, c.index(0)});
     });
   }
 
   // score[t, first …] of `seen` keys: Σ_h w[h]·relu(q_h·key), times the key's factor.
-  void scoreRow(Val t, Val first, Val seen) {
+  void scoreRow(Val t, Val row, Val first, Val seen) {
     auto type = c.vectorOf(c.getF32Type(), kSide);
     const int64_t most = 12 * c.lanes() / kSide; // heads whose sums fill the registers
     c.loop(c.index(0), seen, c.index(kSide), [&](Val key) {
       Val block = key / kSide, total = c.number(0, type);
       auto heads16 = [&](int64_t n, Val h, Val sum) {
-        CodeBuilder::Vals dots(n, c.number(0, type));
-        dots = c.loop(c.index(0), c.index(width), c.index(1), dots, [&](Val d, ArrayRef<Val> before) {
-          Val column = c.load(keys, {block, d, c.index(0)}, kSide);
-          CodeBuilder::Vals after;
-          for (int64_t i = 0; i < n; ++i)
-            after.push_back(fma(column, c.load(k.tensor(0), {t, h + i, d}), before[i]));
-          return after;
-        });
-        for (int64_t i = 0; i < n; ++i)
-          sum = fma(select(dots[i] < 0.0, c.number(0, type), dots[i]), c.load(k.tensor(1), {t, h + i}), sum);
+        CodeBuilder::Vals dots = format.i8() ? pairDots(n, row, h, block) : floatDots(n, t, h, block);
+        for (int64_t i = 0; i < n; ++i) {
+          Val weight = format.i8() ? c.load(weights, {row, h + i}) : c.load(k.tensor(1), {t, h + i});
+          sum = fma(select(dots[i] < 0.0, c.number(0, type), dots[i]), weight, sum);
+        }
         return sum;
       };
       int64_t h = 0;
@@ -177,12 +214,41 @@ private:
     });
   }
 
+  // Products of n heads' queries from h on with sixteen keys.
+  CodeBuilder::Vals floatDots(int64_t n, Val t, Val h, Val block) {
+    CodeBuilder::Vals sums(n, c.number(0, c.vectorOf(c.getF32Type(), kSide)));
+    return c.loop(c.index(0), c.index(width), c.index(1), sums, [&](Val d, ArrayRef<Val> before) {
+      Val column = c.load(keys, {block, d, c.index(0)}, kSide);
+      CodeBuilder::Vals after;
+      for (int64_t i = 0; i < n; ++i)
+        after.push_back(fma(column, c.load(k.tensor(0), {t, h + i, d}), before[i]));
+      return after;
+    });
+  }
+
+  CodeBuilder::Vals pairDots(int64_t n, Val row, Val h, Val block) {
+    Type i32 = c.getI32Type();
+    CodeBuilder::Vals sums(n, c.number(0, c.vectorOf(i32, kSide)));
+    sums = c.loop(c.index(0), c.index(pairs), c.index(1), sums, [&](Val d, ArrayRef<Val> before) {
+      Val column = c.load(keys, {block, d, c.index(0)}, kSide);
+      CodeBuilder::Vals after;
+      for (int64_t i = 0; i < n; ++i) {
+        Val query = c.loadBytes(queries, {row, (h + i) * (pairs * 4) + d * 4}, i32, 0);
+        after.push_back(addPairProducts(column, c.splat(query, kSide), before[i]));
+      }
+      return after;
+    });
+    for (Val &sum : sums)
+      sum = convert(sum, c.getF32Type());
+    return sums;
+  }
+
   Kernel &k;
   CodeBuilder &c;
   Pages pages;
   CacheFormat format;
-  int64_t heads, width, tileRows, blockPages, pageBytes;
-  Value keys, factors;
+  int64_t heads, width, tileRows, blockPages, pageBytes, pairs;
+  Value keys, queries, weights, factors;
 };
 
 } // namespace

@@ -120,11 +120,17 @@ LogicalResult dispatch(Kernel &k) {
   return success();
 }
 
-// Writes values of a row to a page from a byte on, in the cache's format; e4m3 with one scale, which goes to
+// Writes values of a row to a page from a byte on, in the cache's format; e4m3 and int8 with one scale, which goes to
 // `scaleByte`.
 void append(Kernel &k, const CacheFormat &format, const Pages &pages, Val page, Val byte, int64_t n, Val scaleByte,
             llvm::function_ref<Val(Val, int64_t)> value) {
   CodeBuilder &c = k.c;
+  if (format.i8()) {
+    Val scale = c.eachRoundedInt8(n, value, [&](Val d, int64_t, Val rounded) {
+      c.store(rounded, pages.cache(), {page, byte + d});
+    });
+    return c.storeBytes(scale, pages.cache(), {page, scaleByte});
+  }
   if (!format.f8()) {
     c.eachVector(n, [&](Val d, int64_t count) {
       Val v = value(d, count);

@@ -32,7 +32,7 @@ int64_t bytesPerPage(StringRef kind, StringRef format, int64_t width, int64_t ro
     return kPageTokens * (format == "f8"     ? width + (width + 127) / 128 * 4 + rope * 2
                           : format == "bf16" ? (width + rope) * 2
                                              : (width + rope) * 4);
-  return kPageTokens * (format == "f8" ? width + 4 : format == "bf16" ? width * 2 : width * 4);
+  return kPageTokens * (format == "f8" || format == "i8" ? width + 4 : format == "bf16" ? width * 2 : width * 4);
 }
 
 // The op that computes a value, also where it comes out of another run of layers.

@@ -52,10 +52,11 @@ private:
       if (auto own = op->getAttrOfType<StringAttr>("format"))
         format = own.getValue();
       op->setAttr("format", b.getStringAttr(format));
-      // A rotation spreads outliers before keys are rounded to e4m3; the products do not change by it.
-      if ((format == "f8" || deepseek) && isa<DSAAppendOp, DSALogitsOp>(op))
+      // A rotation spreads outliers before keys are rounded to a byte; the products do not change by it.
+      if ((format == "f8" || format == "i8" || deepseek) && isa<DSAAppendOp, DSALogitsOp>(op))
         putBefore<HadamardOp>(op, 0);
-      if (deepseek && isa<MLAAppendOp, DSAAppendOp, DSALogitsOp>(op))
+      // Pages of i8 round keys and queries in their own way.
+      if (deepseek && format != "i8" && isa<MLAAppendOp, DSAAppendOp, DSALogitsOp>(op))
         putBefore<FakeQuantizeOp>(op, 0);
     }
     if (isa<LinearOp, LinearSiluMulOp, GroupedLinearOp, GroupedLinearSiluMulOp>(op) && !op->hasAttr("act")) {

@@ -36,6 +36,8 @@ lm.model @primitives {
     %c = lm.mla.append %x, %x format "f8" as (tensor<?x8xf32>, tensor<?x8xf32>) -> !lm.cache<"latent">
     // CHECK: lm.dsa.append {{.*}} format "bf16" as ({{.*}}) -> !lm.cache<"index">
     %k = lm.dsa.append %x format "bf16" as (tensor<?x8xf32>) -> !lm.cache<"index">
+    // CHECK: lm.dsa.append {{.*}} format "i8" as ({{.*}}) -> !lm.cache<"index">
+    %k8 = lm.dsa.append %x format "i8" as (tensor<?x8xf32>) -> !lm.cache<"index">
     // CHECK: lm.dsa.logits {{.*}} scale 5.000000e-01 as
     %s = lm.dsa.logits %q, %w, %k scale 0.5 as (tensor<?x2x8xf32>, tensor<?x2xf32>, !lm.cache<"index">) -> tensor<?x?xf32>
     // CHECK: lm.dsa.block_scores {{.*}} block 16 as

@@ -1,4 +1,5 @@
 // RUN: modelc opt %s --until lm-vary-attention --attention 'top=5 block=4 window=2 index-format=bf16' | FileCheck %s --check-prefix=RULES
+// RUN: modelc opt %s --until lm-to-kernel %manifest --attention index-format=i8 | FileCheck %s --check-prefix=INT8
 // RUN: modelc opt %s --until lm-vary-attention --attention dense | FileCheck %s --check-prefix=DENSE
 // RUN: modelc opt %s --until lm-vary-attention --attention reuse=2 | FileCheck %s --check-prefix=REUSE
 // RUN: modelc opt %s --until lm-to-kernel %manifest --attention reuse=2 | FileCheck %s --check-prefix=PROGRAM
@@ -15,6 +16,14 @@
 // RULES: %[[W:.*]] = lm.dsa.window_scores %[[B]] window 2
 // RULES: %[[I:.*]] = lm.dsa.select %[[W]] top 5 {tap = ["topk_indices"]}
 // RULES: lm.mla.attend %{{.*}}, %{{.*}}, %[[I]]
+
+// Rotated, rounded, in pages of 64 rows of 8 bytes and 64 scales; latent records are as without the option.
+// INT8-DAG: kernel.cache @latent {{.*}} format "f8"
+// INT8-DAG: kernel.cache @index layers 6 page_bytes 768 format "i8"
+// INT8: "hadamard"
+// INT8: "dsa.append" {{.*}}format = "i8"
+// INT8: "hadamard"
+// INT8: "dsa.logits{{.*}}format = "i8"
 
 // DENSE-NOT: lm.dsa
 // DENSE: lm.mla.attend %{{[^,]*}}, %{{[^ ,]*}} <
@@ -47,7 +56,7 @@
 // NOTHING-NEXT: lm.dsa.select %[[S]] top 3
 // BOTH: dense attention selects nothing; drop the other options
 // RANGE: block is -1; want 1 to 65536
-// FORMAT: index-format is 'int4'; want f8, bf16 or f32
+// FORMAT: index-format is 'int4'; want f8, i8, bf16 or f32
 // UNKNOWN: sparse
 // NONE: the model has no lm.dsa.select to vary
 

@@ -47,7 +47,8 @@ Array Pick(const Array& a, const std::vector<size_t>& which) {
   Array out{a.dtype, a.shape, {}};
   out.shape[0] = static_cast<int64_t>(which.size());
   const size_t bytes = a.bytes.size() / a.shape[0];
-  for (size_t i : which) out.bytes.insert(out.bytes.end(), a.bytes.begin() + i * bytes, a.bytes.begin() + (i + 1) * bytes);
+  for (size_t i : which)
+    out.bytes.insert(out.bytes.end(), a.bytes.begin() + i * bytes, a.bytes.begin() + (i + 1) * bytes);
   return out;
 }
 
@@ -69,7 +70,8 @@ constexpr int64_t kSequences = 4, kPagesEach = 130;
 class InvarianceTest : public ::testing::TestWithParam<Isa> {
  protected:
   // Fills every position of every sequence.
-  Array Fill(const char* op, const std::string& format, int64_t page_bytes, std::vector<Array*> values, const Batch& batch) {
+  Array Fill(const char* op, const std::string& format, int64_t page_bytes, std::vector<Array*> values,
+             const Batch& batch) {
     Array cache = Array::Bytes({batch.n_pages, page_bytes});
     std::vector<Batch::Row> all;
     for (int32_t s = 0; s < kSequences; ++s)
@@ -97,13 +99,16 @@ TEST_P(InvarianceTest, AttendLatent) {
   constexpr int64_t k = 700;
   std::vector<int32_t> list(batch.n() * k, -1);
   for (int64_t t = 0; t < batch.n(); ++t)
-    for (int64_t i = 0; i < k && batch.rows[t].pos > 0 && 3 * i <= batch.rows[t].pos; ++i) list[t * k + i] = static_cast<int32_t>(3 * i);
+    for (int64_t i = 0; i < k && batch.rows[t].pos > 0 && 3 * i <= batch.rows[t].pos; ++i)
+      list[t * k + i] = static_cast<int32_t>(3 * i);
   Array sel = Array::Ints({batch.n(), k}, list);
   const auto kernel = MakeKernel("mla.attend_latent", R"({"scale": 0.3, "format": "f32"})", GetParam());
 
   for (bool sparse : {false, true}) {
     Array out = Array::Floats({batch.n(), kHeads, kLatent}, -7.0f);
-    ASSERT_TRUE(Launch(*kernel, {&q, &r, sparse ? &sel : nullptr, &batch.pos, &batch.seq, &batch.pages, &cache, &out}, pool_).ok());
+    ASSERT_TRUE(
+        Launch(*kernel, {&q, &r, sparse ? &sel : nullptr, &batch.pos, &batch.seq, &batch.pages, &cache, &out}, pool_)
+            .ok());
 
     for (int64_t t = 0; t < batch.n(); ++t) {
       const auto [s, p] = batch.rows[t];
@@ -144,13 +149,17 @@ TEST_P(InvarianceTest, AttendLatent) {
     for (int threads : {1, 2, 7}) {
       Pool pool(threads);
       Array again = Array::Floats({batch.n(), kHeads, kLatent}, -7.0f);
-      ASSERT_TRUE(Launch(*kernel, {&q, &r, sparse ? &sel : nullptr, &batch.pos, &batch.seq, &batch.pages, &cache, &again}, pool).ok());
+      ASSERT_TRUE(
+          Launch(*kernel, {&q, &r, sparse ? &sel : nullptr, &batch.pos, &batch.seq, &batch.pages, &cache, &again}, pool)
+              .ok());
       EXPECT_EQ(again.bytes, out.bytes) << threads << " threads";
       for (const std::vector<size_t>& which : {std::vector<size_t>{3}, {2, 1}, {20}, {15, 16, 17}}) {
         Batch some = batch.Only(which);
         Array sq = Pick(q, which), sr = Pick(r, which), ss = Pick(sel, which), so = Pick(out, which);
         so.bytes.assign(so.bytes.size(), std::byte{0});
-        ASSERT_TRUE(Launch(*kernel, {&sq, &sr, sparse ? &ss : nullptr, &some.pos, &some.seq, &some.pages, &cache, &so}, pool).ok());
+        ASSERT_TRUE(
+            Launch(*kernel, {&sq, &sr, sparse ? &ss : nullptr, &some.pos, &some.seq, &some.pages, &cache, &so}, pool)
+                .ok());
         EXPECT_EQ(so.bytes, Pick(out, which).bytes) << "row " << which[0] << " alone, " << threads << " threads";
       }
     }
@@ -169,52 +178,57 @@ TEST_P(InvarianceTest, AttendReadsTheSelectedRecordsOnly) {
   for (int threads : {1, 5}) {
     Pool pool(threads);
     Traffic traffic;
-    ASSERT_TRUE(Launch(*kernel, {&q, &r, &sel, &batch.pos, &batch.seq, &batch.pages, &cache, &out}, pool, &traffic).ok());
+    ASSERT_TRUE(
+        Launch(*kernel, {&q, &r, &sel, &batch.pos, &batch.seq, &batch.pages, &cache, &out}, pool, &traffic).ok());
     EXPECT_EQ(traffic.cache_bytes, 321u * kRecord);
   }
 }
 
 TEST_P(InvarianceTest, IndexerScoresAndSelection) {
-  constexpr int64_t kIndexHeads = 5, kWidth = 32, k = 100;
-  Batch batch(MixedRows(), kSequences, kPagesEach);
-  Array keys = Array::Random({kTokens, kWidth}, 1);
-  Array cache = Fill("dsa.append", "f8", 64 * (kWidth + 4), {&keys}, batch);
-  Array q = Array::Random({batch.n(), kIndexHeads, kWidth}, 3), w = Array::Random({batch.n(), kIndexHeads}, 4);
-  std::fill_n(w.as<float>() + 2 * kIndexHeads, kIndexHeads, 0.0f);  // a long row whose scores are all equal
-  const int64_t C = 8193;
-  Array score = Array::Floats({batch.n(), C}, -7.0f);
-  Array sel = Array::Ints({batch.n(), k}, std::vector<int32_t>(batch.n() * k, -9)), fused = sel;
-  const auto logits = MakeKernel("dsa.logits", R"({"scale": 0.5, "format": "f8"})", GetParam());
-  const auto select = MakeKernel("dsa.select", R"({"k": 100})", GetParam());
-  const auto both = MakeKernel("dsa.logits_select", R"({"scale": 0.5, "format": "f8", "k": 100})", GetParam());
-  ASSERT_TRUE(Launch(*logits, {&q, &w, &batch.pos, &batch.seq, &batch.pages, &cache, &score}, pool_).ok());
-  ASSERT_TRUE(Launch(*select, {&score, &batch.pos, &batch.seq, &sel}, pool_).ok());
-  ASSERT_TRUE(Launch(*both, {&q, &w, &batch.pos, &batch.seq, &batch.pages, &cache, &fused}, pool_).ok());
-  EXPECT_EQ(fused.bytes, sel.bytes) << "fused and apart";
-  EXPECT_EQ(RowOf<int32_t>(sel, 0), std::vector<int32_t>(k, -9)) << "a padding row was written";
-  std::vector<int32_t> first(k);
-  for (int32_t i = 0; i < k; ++i) first[i] = i;
-  EXPECT_EQ(RowOf<int32_t>(sel, 2), first) << "ties go to the lower position";
-  EXPECT_EQ(RowOf<int32_t>(sel, 1)[0], 0);
-  EXPECT_EQ(RowOf<int32_t>(sel, 1)[1], -1) << "more than there is to see";
-  const std::vector<float> short_row = RowOf<float>(score, 5);
-  EXPECT_NE(short_row[63], -7.0f);
-  for (int64_t c = 64; c < C; ++c) ASSERT_EQ(short_row[c], -7.0f) << "written beyond what the row sees";
+  for (const std::string format : {"f8", "i8"}) {
+    SCOPED_TRACE(format);
+    constexpr int64_t kIndexHeads = 5, kWidth = 32, k = 100;
+    Batch batch(MixedRows(), kSequences, kPagesEach);
+    Array keys = Array::Random({kTokens, kWidth}, 1);
+    Array cache = Fill("dsa.append", format, 64 * (kWidth + 4), {&keys}, batch);
+    Array q = Array::Random({batch.n(), kIndexHeads, kWidth}, 3), w = Array::Random({batch.n(), kIndexHeads}, 4);
+    std::fill_n(w.as<float>() + 2 * kIndexHeads, kIndexHeads, 0.0f);  // a long row whose scores are all equal
+    const int64_t C = 8193;
+    Array score = Array::Floats({batch.n(), C}, -7.0f);
+    Array sel = Array::Ints({batch.n(), k}, std::vector<int32_t>(batch.n() * k, -9)), fused = sel;
+    const auto logits = MakeKernel("dsa.logits", R"({"scale": 0.5, "format": ")" + format + "\"}", GetParam());
+    const auto select = MakeKernel("dsa.select", R"({"k": 100})", GetParam());
+    const auto both =
+        MakeKernel("dsa.logits_select", R"({"scale": 0.5, "k": 100, "format": ")" + format + "\"}", GetParam());
+    ASSERT_TRUE(Launch(*logits, {&q, &w, &batch.pos, &batch.seq, &batch.pages, &cache, &score}, pool_).ok());
+    ASSERT_TRUE(Launch(*select, {&score, &batch.pos, &batch.seq, &sel}, pool_).ok());
+    ASSERT_TRUE(Launch(*both, {&q, &w, &batch.pos, &batch.seq, &batch.pages, &cache, &fused}, pool_).ok());
+    EXPECT_EQ(fused.bytes, sel.bytes) << "fused and apart";
+    EXPECT_EQ(RowOf<int32_t>(sel, 0), std::vector<int32_t>(k, -9)) << "a padding row was written";
+    std::vector<int32_t> first(k);
+    for (int32_t i = 0; i < k; ++i) first[i] = i;
+    EXPECT_EQ(RowOf<int32_t>(sel, 2), first) << "ties go to the lower position";
+    EXPECT_EQ(RowOf<int32_t>(sel, 1)[0], 0);
+    EXPECT_EQ(RowOf<int32_t>(sel, 1)[1], -1) << "more than there is to see";
+    const std::vector<float> short_row = RowOf<float>(score, 5);
+    EXPECT_NE(short_row[63], -7.0f);
+    for (int64_t c = 64; c < C; ++c) ASSERT_EQ(short_row[c], -7.0f) << "written beyond what the row sees";
 
-  for (int threads : {1, 2, 7}) {
-    Pool pool(threads);
-    Array again = Array::Floats({batch.n(), C}, -7.0f);
-    Array chosen = Array::Ints({batch.n(), k}, std::vector<int32_t>(batch.n() * k, -9));
-    ASSERT_TRUE(Launch(*logits, {&q, &w, &batch.pos, &batch.seq, &batch.pages, &cache, &again}, pool).ok());
-    ASSERT_TRUE(Launch(*both, {&q, &w, &batch.pos, &batch.seq, &batch.pages, &cache, &chosen}, pool).ok());
-    EXPECT_EQ(again.bytes, score.bytes) << threads << " threads";
-    EXPECT_EQ(chosen.bytes, sel.bytes) << threads << " threads";
-    for (const std::vector<size_t>& which : {std::vector<size_t>{3}, {20}, {15, 16, 17}}) {
-      Batch some = batch.Only(which);
-      Array sq = Pick(q, which), sw = Pick(w, which), ss = Pick(sel, which);
-      ss.bytes.assign(ss.bytes.size(), std::byte{0});
-      ASSERT_TRUE(Launch(*both, {&sq, &sw, &some.pos, &some.seq, &some.pages, &cache, &ss}, pool).ok());
-      EXPECT_EQ(ss.bytes, Pick(sel, which).bytes) << "row " << which[0] << " alone, " << threads << " threads";
+    for (int threads : {1, 2, 7}) {
+      Pool pool(threads);
+      Array again = Array::Floats({batch.n(), C}, -7.0f);
+      Array chosen = Array::Ints({batch.n(), k}, std::vector<int32_t>(batch.n() * k, -9));
+      ASSERT_TRUE(Launch(*logits, {&q, &w, &batch.pos, &batch.seq, &batch.pages, &cache, &again}, pool).ok());
+      ASSERT_TRUE(Launch(*both, {&q, &w, &batch.pos, &batch.seq, &batch.pages, &cache, &chosen}, pool).ok());
+      EXPECT_EQ(again.bytes, score.bytes) << threads << " threads";
+      EXPECT_EQ(chosen.bytes, sel.bytes) << threads << " threads";
+      for (const std::vector<size_t>& which : {std::vector<size_t>{3}, {20}, {15, 16, 17}}) {
+        Batch some = batch.Only(which);
+        Array sq = Pick(q, which), sw = Pick(w, which), ss = Pick(sel, which);
+        ss.bytes.assign(ss.bytes.size(), std::byte{0});
+        ASSERT_TRUE(Launch(*both, {&sq, &sw, &some.pos, &some.seq, &some.pages, &cache, &ss}, pool).ok());
+        EXPECT_EQ(ss.bytes, Pick(sel, which).bytes) << "row " << which[0] << " alone, " << threads << " threads";
+      }
     }
   }
 }
@@ -229,7 +243,8 @@ TEST_P(InvarianceTest, IndexPagesAreReadOnceForTheRowsOfASequence) {
   Array sel = Array::Ints({16, 8}, std::vector<int32_t>(16 * 8));
   Traffic traffic;
   ASSERT_TRUE(Launch(*MakeKernel("dsa.logits_select", R"({"scale": 1, "format": "f8", "k": 8})", GetParam()),
-                     {&q, &w, &batch.pos, &batch.seq, &batch.pages, &cache, &sel}, pool_, &traffic).ok());
+                     {&q, &w, &batch.pos, &batch.seq, &batch.pages, &cache, &sel}, pool_, &traffic)
+                  .ok());
   EXPECT_EQ(traffic.cache_bytes, 656u * (kWidth + 4));
 }
 
@@ -241,12 +256,14 @@ TEST_P(InvarianceTest, PagesThatAreNotThereAreNotTouched) {
   Array latent = Array::Random({4, kLatent}, 1), key = Array::Random({4, kRope}, 2);
   Array cache = Array::Bytes({batch.n_pages, 64 * (kLatent + kRope) * 4});
   ASSERT_TRUE(Launch(*MakeKernel("mla.append", R"({"format": "f32"})", GetParam()),
-                     {&latent, &key, &batch.pos, &batch.seq, &batch.pages, &cache}, pool_).ok());
+                     {&latent, &key, &batch.pos, &batch.seq, &batch.pages, &cache}, pool_)
+                  .ok());
   EXPECT_EQ(cache.bytes, Array::Bytes(cache.shape).bytes);
   Array q = Array::Random({4, kHeads, kLatent}, 3), r = Array::Random({4, kHeads, kRope}, 4), out = q;
   Array sel = Array::Ints({4, 2}, {5, 1 << 30, 0, 1, 0, 1, 0, 1});
   ASSERT_TRUE(Launch(*MakeKernel("mla.attend_latent", R"({"scale": 1, "format": "f32"})", GetParam()),
-                     {&q, &r, &sel, &batch.pos, &batch.seq, &batch.pages, &cache, &out}, pool_).ok());
+                     {&q, &r, &sel, &batch.pos, &batch.seq, &batch.pages, &cache, &out}, pool_)
+                  .ok());
   EXPECT_EQ(RowOf<float>(out, 0), std::vector<float>(kHeads * kLatent, 0.0f));
 }
 

@@ -347,12 +347,66 @@ TEST_P(SimdTest, NarrowKeysScoreAsFloatsDo) {
         std::vector<float> scaled(heads * padded);
         for (int64_t h = 0; h < heads; ++h)
           for (int64_t d = 0; d < dims; ++d) scaled[h * padded + d] = q[h * dims + d] * kE4M3QueryFactor;
-        simd_.transpose_e4m3(bytes.data(), dims, byte_keys.data());
+        simd_.transpose_bytes(bytes.data(), dims, byte_keys.data());
         simd_.index_scores_e4m3(scaled.data(), w.data(), heads, byte_keys.data(), 64, padded, byte_keys.data(),
                                 got.data());
         for (int64_t i = 0; i < 64; ++i)
           ASSERT_TRUE(std::isnan(want[i]) ? std::isnan(got[i]) : got[i] == want[i]) << i << ": " << got[i] << ", " << want[i];
       }
+}
+
+TEST_P(SimdTest, Int8RoundsToNearestEvenOfTheLargest) {
+  for (int64_t n : {1, 7, 16, 128, 131}) {
+    std::vector<float> x = Random(n);
+    if (n > 4) x[0] = 0.5f, x[1] = 1.5f, x[2] = -2.5f, x[3] = 126.49f;
+    x[n - 1] = -127.0f;  // makes the scale one
+    std::vector<int8_t> out(n + 1, 99);
+    ASSERT_EQ(simd_.to_i8(x.data(), n, out.data()), 1.0f);
+    for (int64_t i = 0; i < n; ++i) ASSERT_EQ(out[i], std::nearbyint(x[i])) << i << " of " << n;
+    EXPECT_EQ(out[n], 99) << "written behind the end";
+  }
+  const std::vector<float> tiny(20, 1e-5f);
+  std::vector<int8_t> out(20);
+  EXPECT_EQ(simd_.to_i8(tiny.data(), 20, out.data()), 1e-4f / 127.0f);
+  EXPECT_EQ(out[19], 13);
+  for (float odd : {kNaN, kInf, -kInf}) {
+    std::vector<float> x(20, 1.0f);
+    x[17] = odd;
+    EXPECT_TRUE(std::isnan(simd_.to_i8(x.data(), 20, out.data()))) << odd;
+    EXPECT_EQ(out[17], 0);
+  }
+}
+
+TEST_P(SimdTest, Int8KeysScoreByWholeNumbers) {
+  for (int64_t dims : {4, 7, 68, 128, 260})
+    for (int64_t heads : {1, 4, 13}) {
+      const int64_t padded = (dims + 3) / 4 * 4;
+      std::vector<int8_t> keys(64 * dims), values(heads * padded);
+      for (int8_t& v : keys) v = static_cast<int8_t>(engine_() % 255 - 127);
+      for (int64_t i = 0; i < heads * padded; ++i)
+        values[i] = i % padded < dims ? static_cast<int8_t>(engine_() % 255 - 127) : 0;
+      std::fill_n(keys.begin(), dims, int8_t{-127});  // the extremes
+      std::fill_n(values.begin(), dims, int8_t{-127});
+      std::vector<int16_t> q(heads * padded);
+      for (int64_t i = 0; i < heads * padded; i += 4)
+        for (int64_t j = 0; j < 4; ++j) q[i + j] = values[i + (j & 1) * 2 + (j >> 1)];
+      const std::vector<float> w = Random(heads);
+      std::vector<uint8_t> turned(64 * padded);
+      std::vector<float> got(64);
+      simd_.transpose_bytes(reinterpret_cast<const uint8_t*>(keys.data()), dims, turned.data());
+      simd_.index_scores_i8(reinterpret_cast<const int32_t*>(q.data()), w.data(), heads, turned.data(), 64, padded,
+                            turned.data(), got.data());
+      for (int64_t i = 0; i < 64; ++i) {
+        double want = 0, size = 0;
+        for (int64_t h = 0; h < heads; ++h) {
+          int64_t dot = 0;
+          for (int64_t d = 0; d < dims; ++d) dot += values[h * padded + d] * keys[i * dims + d];
+          want += w[h] * static_cast<double>(std::max<int64_t>(dot, 0));
+          size += std::fabs(w[h] * static_cast<double>(dot));
+        }
+        ASSERT_NEAR(got[i], want, 1e-6 * size) << i << ", " << dims << " dimensions, " << heads << " heads";
+      }
+    }
 }
 
 TEST_P(SimdTest, IndexScoresKeepNaN) {
