@@ -26,7 +26,7 @@ LogicalResult DSAScheduleAttr::verify(Error emitError, CodeSource, BoolAttr, int
                                       int64_t block) {
   return success(succeeded(within(emitError, "(C1)", "rows", rows, 1, 64)) &&
                  succeeded(within(emitError, "(C1)", "pages", pages, 1, 64)) &&
-                 succeeded(within(emitError, "(C2)", "block", block, 64, 65536)));
+                 succeeded(within(emitError, "(C2)", "block", block, 8, 65536)));
 }
 
 LogicalResult MLAScheduleAttr::verify(Error emitError, CodeSource, int64_t keys, int64_t heads) {
@@ -39,7 +39,7 @@ bool modelc::lm::hasSchedule(Operation *op) { return isa<DSALogitsOp, DSASelectO
 Attribute modelc::lm::makeSchedule(Operation *op, CodeSource code) {
   MLIRContext *context = op->getContext();
   if (isa<DSALogitsOp, DSASelectOp>(op))
-    return DSAScheduleAttr::get(context, code, BoolAttr(), 0, 0, Selection::Threshold, 0);
+    return DSAScheduleAttr::get(context, code, BoolAttr(), 0, 0, Selection::Blocks, 0);
   if (isa<MLAAttendLatentOp>(op))
     return MLAScheduleAttr::get(context, code, 0, 0);
   return MoEScheduleAttr::get(context, code);
@@ -62,7 +62,7 @@ SmallVector<NamedAttribute> modelc::lm::codeParameters(Attribute schedule) {
   if (auto dsa = dyn_cast<DSAScheduleAttr>(schedule)) {
     add("rows", dsa.getRows());
     add("pages", dsa.getPages());
-    if (dsa.getSelect() != Selection::Threshold)
+    if (dsa.getSelect() != Selection::Blocks)
       out.push_back(b.getNamedAttr("select", b.getStringAttr(stringifySelection(dsa.getSelect()))));
     add("block", dsa.getBlock());
   } else if (auto mla = dyn_cast<MLAScheduleAttr>(schedule)) {

@@ -15,12 +15,13 @@ def LM_Code : I32EnumAttr<"CodeSource", "where an op's code comes from",
   let genSpecializedAttr = 0;
 }
 def LM_Selection : I32EnumAttr<"Selection", "how the k best scores are found",
-                               [I32EnumAttrCase<"Threshold", 0, "threshold">, I32EnumAttrCase<"Bits", 1, "bits">]> {
+                               [I32EnumAttrCase<"Blocks", 0, "blocks">, I32EnumAttrCase<"Threshold", 1, "threshold">,
+                           I32EnumAttrCase<"Bits", 2, "bits">, I32EnumAttrCase<"Heap", 3, "heap">]> {
   let cppNamespace = "::modelc::lm";
   let genSpecializedAttr = 0;
 }
 def LM_CodeParameter : EnumParameter<LM_Code>;
-def LM_SelectionParameter : EnumParameter<LM_Selection> { let defaultValue = "::modelc::lm::Selection::Threshold"; }
+def LM_SelectionParameter : EnumParameter<LM_Selection> { let defaultValue = "::modelc::lm::Selection::Blocks"; }
 
 class LM_Schedule<string name, string mnemonic> : LM_Attr<name # "Schedule", mnemonic> {
   let assemblyFormat = "`<` struct(params) `>`";
@@ -32,15 +33,17 @@ def LM_DSASchedule : LM_Schedule<"DSA", "dsa"> {
   let description = [{
     `code` is `library` (a kernel of the plugin) or `generated`. `fuse = false` keeps scoring and selection two launches where a
     kernel could do both; generated code always is two. Of generated scores, `rows` rows share the keys of `pages` pages
-    that one work item reads. Of a generated selection, `select` is `threshold` (one pass keeps what is above a
-    running threshold, which rises every `block` scores) or `bits` (the k-th best is found bit by bit over all scores, then
-    one pass keeps what reaches it).
+    that one work item reads. Of a generated selection, `select` is the algorithm: `threshold` (one pass keeps what is
+    above a running threshold, which may rise every `block` scores), `blocks`, the default (the same after the maxima of blocks of
+    `block` scores, or of larger ones that make 2k blocks: the k-th best maximum is a threshold to begin with, and blocks below it are
+    passed by), `bits` (the k-th best is found bit by bit over all scores, then one pass keeps what reaches it) or `heap`
+    (the k best so far in a heap, then one pass keeps what is not worse than its root).
 
         #lm.dsa<code = generated, rows = 8, pages = 16>
 
     A parameter that is absent is left to `lm-schedule`.
 
-    (C1) rows and pages are 1 to 64   (C2) block is 64 to 65536}];
+    (C1) rows and pages are 1 to 64   (C2) block is 8 to 65536}];
   let parameters = (ins LM_CodeParameter:$code, OptionalParameter<"::mlir::BoolAttr">:$fuse, OptionalParameter<"int64_t">:$rows,
                         OptionalParameter<"int64_t">:$pages, LM_SelectionParameter:$select,
                         OptionalParameter<"int64_t">:$block);

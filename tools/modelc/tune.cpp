@@ -66,7 +66,7 @@ struct Knob {
 // Of generated code.
 const Knob kKnobs[] = {
     {"dsa.logits", "rows", {"1", "4", "16", "64"}},  {"dsa.logits", "pages", {"2", "8", "32", "64"}},
-    {"dsa.select", "select", {"bits"}},              {"dsa.select", "block", {"128", "1024", "4096"}},
+    {"dsa.select", "select", {"threshold", "bits", "heap"}}, {"dsa.select", "block", {"32", "128", "1024"}},
     {"mla.attend_latent", "keys", {"16", "32", "128"}}, {"mla.attend_latent", "heads", {"8", "16", "64"}},
 };
 

@@ -42,6 +42,7 @@ struct DefaultTiles {
   static constexpr int64_t rows = 8;    // of an item of scores
   static constexpr int64_t pages = 16;  // long enough that a page table's walk is nothing
   static constexpr int64_t block = 512; // scores between two looks at how many are kept
+  static constexpr int64_t maximum = 8; // scores of a block whose maximum is looked at first
   static constexpr int64_t keys = 64;   // records widened at a time
   static constexpr int64_t heads = 32;  // their queries and values fit beside a tile of records
 };

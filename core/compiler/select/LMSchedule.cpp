@@ -41,7 +41,9 @@ Attribute complete(Operation *op, Attribute schedule) {
                                 orElse(dsa.getPages(), codegen::DefaultTiles::pages), dsa.getSelect(), dsa.getBlock());
   if (dsa && dsa.getCode() == CodeSource::Generated)
     return DSAScheduleAttr::get(context, dsa.getCode(), dsa.getFuse(), dsa.getRows(), dsa.getPages(), dsa.getSelect(),
-                                orElse(dsa.getBlock(), codegen::DefaultTiles::block));
+                                orElse(dsa.getBlock(), dsa.getSelect() == Selection::Blocks
+                                                           ? codegen::DefaultTiles::maximum
+                                                           : codegen::DefaultTiles::block));
   auto mla = dyn_cast<MLAScheduleAttr>(schedule);
   if (mla && mla.getCode() == CodeSource::Generated) {
     const int64_t heads = orElse(mla.getHeads(), std::min(+codegen::DefaultTiles::heads, shape[1]));

@@ -22,7 +22,7 @@ lm.model @pages {
 
 lm.model @block {
   lm.block @b(%x) at "" {
-    // expected-error @below {{(C2) block is 1; want 64 to 65536}}
+    // expected-error @below {{(C2) block is 1; want 8 to 65536}}
     %s = lm.dsa.select %x top 16 schedule #lm.dsa<code = generated, block = 1>
     lm.yield %s
   }

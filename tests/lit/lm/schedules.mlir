@@ -13,8 +13,12 @@ lm.model @source {
     %sel = lm.dsa.select %s top 16 schedule #lm.dsa<code = generated, select = bits> {tap = ["topk_indices"]}
     // CHECK: lm.dsa.select {{.*}} top 16 schedule #lm.dsa<code = library, fuse = false>
     %sel2 = lm.dsa.select %s top 16 schedule #lm.dsa<code = library, fuse = false>
-    // CHECK: lm.dsa.select {{.*}} top 16 schedule #lm.dsa<code = generated, block = 64>
+    // CHECK: lm.dsa.select {{.*}} top 16 schedule #lm.dsa<code = generated, select = threshold, block = 64>
     %sel3 = lm.dsa.select %s top 16 schedule #lm.dsa<code = generated, select = threshold, block = 64>
+    // CHECK: lm.dsa.select {{.*}} top 16 schedule #lm.dsa<code = generated, select = heap>
+    %sel4 = lm.dsa.select %s top 16 schedule #lm.dsa<code = generated, select = heap>
+    // CHECK: lm.dsa.select {{.*}} top 16 schedule #lm.dsa<code = generated, block = 16>
+    %sel5 = lm.dsa.select %s top 16 schedule #lm.dsa<block = 16, select = blocks, code = generated>
     // CHECK: lm.mla.attend {{.*}} schedule #lm.mla<code = generated, keys = 16, heads = 8>
     %a = lm.mla.attend %x, %c, %sel "kv_b" nope 4 value 4 rope @rope schedule #lm.mla<code = generated, keys = 16, heads = 8>
     // CHECK: lm.moe.route {{.*}} normalize 1 schedule #lm.moe<code = library>
