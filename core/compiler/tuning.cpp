@@ -19,7 +19,7 @@ constexpr std::pair<const char *, std::string TunedSchedule::*> kTexts[] = {{"de
 
 } // namespace
 
-std::string_view CompilerVersion() { return "2"; } // raise it when equal inputs give other programs
+std::string_view CompilerVersion() { return "3"; } // raise it when equal inputs give other programs
 
 absl::StatusOr<std::vector<TunedSchedule>> ReadTuning(const fs::path &file) {
   MODELC_ASSIGN_OR_RETURN(const std::string text, ReadFile(file));

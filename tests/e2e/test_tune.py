@@ -20,7 +20,7 @@ def explained(*flags, env=None):
     return {l["op"]: (l["kernel"], l["attributes"]) for l in json.loads(result.stdout)["entries"]["step"]["launches"]}
 
 
-def entry(op, shape, schedule, device, compiler="2"):
+def entry(op, shape, schedule, device, compiler="3"):
     return {"device": device, "compiler": compiler, "op": op, "shape": shape, "schedule": schedule}
 
 
