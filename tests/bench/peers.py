@@ -75,7 +75,7 @@ def environment(with_llama):
     wanted = PACKAGES + ([LLAMA] if with_llama else [])
     have = stamp.read_text().split("\n") if stamp.exists() else []
     if missing := [p for p in wanted if p not in have]:
-        say(f"installing {', '.join(missing)} into {folder}")
+        say(f"installing {', '.join(missing)} into {folder}" + (" (builds from source: minutes)" if LLAMA in missing else ""))
         if not python.exists():
             venv.create(folder, with_pip=True)
         # Only the language model's library is needed, not the one for images.
