@@ -6,13 +6,15 @@
     tests/bench/peers.py --check                       # is the conversion right? logits of both against a golden
     tests/bench/peers.py -- --tuning none              # what follows -- goes to modelc bench
 
-Both engines get random weights of the DeepSeek-V3.2 architecture: modelc the checkpoint in FP8 as published, llama.cpp its
-numbers as Q8_0 for its `deepseek32` architecture, which has the indexer too. llama.cpp comes as llama-cpp-python, built by pip
-from its sources (some ten minutes on two idle cores), or is a llama-bench of yours (--llama-bench; it has no batches). The engines
-take turns: each round of a case runs one, then the other, each in a process of its own; the ratio is the median over rounds.
+Both engines get random weights of the DeepSeek-V3.2 architecture: modelc the checkpoint in FP8 as published, llama.cpp
+its numbers as Q8_0 for its `deepseek32` architecture, which has the indexer too. llama.cpp comes as llama-cpp-python,
+built by pip from its sources (some ten minutes on two idle cores), or is a llama-bench of yours (--llama-bench; it has
+no batches). The engines take turns: each round of a case runs one, then the other, each in a process of its own; the
+ratio is the median over rounds.
 
 Everything is kept in build/peers: the Python environment, the weights, caches filled to a depth, the results.
 """
+
 import argparse
 import collections
 import json
@@ -75,7 +77,10 @@ def environment(with_llama):
     wanted = PACKAGES + ([LLAMA] if with_llama else [])
     have = stamp.read_text().split("\n") if stamp.exists() else []
     if missing := [p for p in wanted if p not in have]:
-        say(f"installing {', '.join(missing)} into {folder}" + (" (builds from source: minutes)" if LLAMA in missing else ""))
+        say(
+            f"installing {', '.join(missing)} into {folder}"
+            + (" (builds from source: minutes)" if LLAMA in missing else "")
+        )
         if not python.exists():
             venv.create(folder, with_pip=True)
         # Only the language model's library is needed, not the one for images.
@@ -88,17 +93,35 @@ def environment(with_llama):
 
 class Modelc:
     def __init__(self, args, checkpoint):
-        self.command = [args.modelc, "bench", MODEL, "--weights", checkpoint, "--threads", args.threads, "--json", *args.flags]
+        self.command = [
+            args.modelc,
+            "bench",
+            MODEL,
+            "--weights",
+            checkpoint,
+            "--threads",
+            args.threads,
+            "--json",
+            *args.flags,
+        ]
         self.name = run([args.modelc, "--version"], "modelc")[0].strip()
 
     def measure(self, case, repeat):
         prefill = ["--prefill", case.tokens, "--prefill-at", case.depth, "--decode-at", ""]
         decode = ["--prefill", "", "--decode-at", case.depth, "--batch", case.batch]
-        out, _ = run(self.command + (prefill if case.what == "prefill" else decode) + ["--repeat", repeat], "modelc bench", cwd=ROOT)
+        out, _ = run(
+            self.command + (prefill if case.what == "prefill" else decode) + ["--repeat", repeat],
+            "modelc bench",
+            cwd=ROOT,
+        )
         report = json.loads(out)
-        return {"tok_s": report[case.what][0]["tok_s"], "peak_bytes": report["peak_rss_bytes"],
-                "weight_bytes": report["weight_bytes"], "read_gb_s": report["limits"]["read_gb_s"],
-                "gflop_s": report["limits"]["gflop_s"]}
+        return {
+            "tok_s": report[case.what][0]["tok_s"],
+            "peak_bytes": report["peak_rss_bytes"],
+            "weight_bytes": report["weight_bytes"],
+            "read_gb_s": report["limits"]["read_gb_s"],
+            "gflop_s": report["limits"]["gflop_s"],
+        }
 
 
 class LlamaCppPython:
@@ -109,11 +132,30 @@ class LlamaCppPython:
         self.name = "llama.cpp"
 
     def measure(self, case, repeat):
-        out, peak = run([*self.command, case.what, "--tokens", case.tokens, "--depth", case.depth, "--batch", case.batch,
-                         "--repeat", repeat, *self.flags], "llama.cpp", cwd=HERE)
+        out, peak = run(
+            [
+                *self.command,
+                case.what,
+                "--tokens",
+                case.tokens,
+                "--depth",
+                case.depth,
+                "--batch",
+                case.batch,
+                "--repeat",
+                repeat,
+                *self.flags,
+            ],
+            "llama.cpp",
+            cwd=HERE,
+        )
         report = json.loads(out)
         self.name = f"llama.cpp (llama-cpp-python {report['version']})"
-        return {"tok_s": statistics.median(report["tok_s"]), "peak_bytes": peak, "weight_bytes": self.gguf.stat().st_size}
+        return {
+            "tok_s": statistics.median(report["tok_s"]),
+            "peak_bytes": peak,
+            "weight_bytes": self.gguf.stat().st_size,
+        }
 
 
 class LlamaBench:
@@ -129,7 +171,11 @@ class LlamaBench:
         out, peak = run([*self.command, *tokens, "-d", case.depth, "-r", repeat], "llama-bench")
         report = json.loads(out)[0]
         self.name = f"llama.cpp (llama-bench {report['build_number']})"
-        return {"tok_s": statistics.median(report["samples_ts"]), "peak_bytes": peak, "weight_bytes": self.gguf.stat().st_size}
+        return {
+            "tok_s": statistics.median(report["samples_ts"]),
+            "peak_bytes": peak,
+            "weight_bytes": self.gguf.stat().st_size,
+        }
 
 
 def weights(args):
@@ -171,12 +217,17 @@ def compare(args):
                 if (measured := it.measure(CASES[name], 1 if args.quick else args.repeat)) is not None:
                     rounds[engine].append(measured)
                     say(f"  {measured['tok_s']:.1f} tok/s")
-        results["cases"] = {n: rounds if n == name else results["cases"][n] for n in CASES if n == name or n in results["cases"]}
+        results["cases"] = {
+            n: rounds if n == name else results["cases"][n] for n in CASES if n == name or n in results["cases"]
+        }
         results["engines"] = results.get("engines", {}) | {engine: it.name for engine, it in running.items()}
         args.out.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(results, indent=1))  # a later case may fail
     report.plot(results, args.out.with_suffix(".svg"))
-    print(f"{model['name']} on {machine['cpu']}, {args.threads} threads; {model['active_weights'] / 1e6:.0f} M weights a token\n")
+    print(
+        f"{model['name']} on {machine['cpu']}, {args.threads} threads; "
+        f"{model['active_weights'] / 1e6:.0f} M weights a token\n"
+    )
     print(report.table(results))
     say(f"\n{file} and {args.out.with_suffix('.svg')} written")
 
@@ -231,18 +282,38 @@ def positive(text):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--modelc", type=executable, default=str(ROOT / "build/release/bin/modelc"), help="the binary (build/release/bin/modelc)")
-    parser.add_argument("--llama-bench", type=executable, metavar="PATH", help="use this instead of installing llama-cpp-python")
+    parser.add_argument(
+        "--modelc",
+        type=executable,
+        default=str(ROOT / "build/release/bin/modelc"),
+        help="the binary (build/release/bin/modelc)",
+    )
+    parser.add_argument(
+        "--llama-bench", type=executable, metavar="PATH", help="use this instead of installing llama-cpp-python"
+    )
     parser.add_argument("--threads", type=positive, default=os.cpu_count(), help="of both engines (all cores)")
-    parser.add_argument("--preset", choices=("bench-1b", "v3.2-slice"), default="bench-1b", help="the random weights: 1 GB, or two layers of the published widths in 7 GB (bench-1b)")
+    parser.add_argument(
+        "--preset",
+        choices=("bench-1b", "v3.2-slice"),
+        default="bench-1b",
+        help="the random weights: 1 GB, or two layers of the published widths in 7 GB (bench-1b)",
+    )
     parser.add_argument("--weights", type=pathlib.Path, metavar="DIR", help="a checkpoint instead of random weights")
-    parser.add_argument("--only", action="append", choices=CASES, metavar="CASE", help="one case; may be repeated: " + "; ".join(CASES))
-    parser.add_argument("--engine", choices=("modelc", "llama.cpp"), help="run one; what the other did stays in the table")
+    parser.add_argument(
+        "--only", action="append", choices=CASES, metavar="CASE", help="one case; may be repeated: " + "; ".join(CASES)
+    )
+    parser.add_argument(
+        "--engine", choices=("modelc", "llama.cpp"), help="run one; what the other did stays in the table"
+    )
     parser.add_argument("--quick", action="store_true", help="three short cases, one run of each")
-    parser.add_argument("--deep", action="store_true", help=f"also '{DEEP}'; filling that cache takes llama.cpp very long")
+    parser.add_argument(
+        "--deep", action="store_true", help=f"also '{DEEP}'; filling that cache takes llama.cpp very long"
+    )
     parser.add_argument("--rounds", type=positive, default=2, help="times the engines take turns in a case (2)")
     parser.add_argument("--repeat", type=positive, default=2, help="timed runs in a round (2)")
-    parser.add_argument("--out", type=pathlib.Path, default=FOLDER / "peers", help="results without suffix (build/peers/peers)")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=FOLDER / "peers", help="results without suffix (build/peers/peers)"
+    )
     parser.add_argument("--check", action="store_true", help="compare logits instead of speed")
     parser.add_argument("flags", nargs="*", metavar="-- FLAG", help="more flags of modelc bench")
     args = parser.parse_args()

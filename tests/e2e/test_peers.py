@@ -1,4 +1,5 @@
 """tests/bench/peers.py without the peer: conversion to GGUF, modelc's side, the table, wrong use."""
+
 import subprocess
 import sys
 from argparse import Namespace
@@ -18,7 +19,7 @@ TINY = ROOT / "tests/golden/tiny-fp8"
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
-    """The tiny checkpoint and its GGUF files by type: {tensor name: float32 array, outermost dimension first}, and keys."""
+    """The tiny checkpoint and its GGUF files by type."""
     out = {}
     for kind in ("f32", "q8_0"):
         file = tmp_path_factory.mktemp("gguf") / f"{kind}.gguf"
@@ -28,30 +29,41 @@ def converted(tmp_path_factory):
 
 
 def values(reader):
-    return {t.name: gguf.quants.dequantize(t.data, t.tensor_type).reshape(*reversed(t.shape.tolist())) for t in reader.tensors}
+    return {
+        t.name: gguf.quants.dequantize(t.data, t.tensor_type).reshape(*reversed(t.shape.tolist()))
+        for t in reader.tensors
+    }
 
 
 def test_every_number_of_the_decoder_is_converted_once(converted):
     checkpoint, files = converted
     theirs = values(files["f32"])
     layers = range(checkpoint.config["num_hidden_layers"])
-    decoder = [n for n in checkpoint.names() if not n.endswith("_scale_inv")
-               and (not n.startswith("model.layers.") or int(n.split(".")[2]) in layers)]
+    decoder = [
+        n
+        for n in checkpoint.names()
+        if not n.endswith("_scale_inv") and (not n.startswith("model.layers.") or int(n.split(".")[2]) in layers)
+    ]
     assert sum(v.size for v in theirs.values()) == sum(int(np.prod(checkpoint.shape(n))) for n in decoder)
     assert sum(np.abs(v).sum(dtype=np.float64) for v in theirs.values()) == pytest.approx(
-        sum(np.abs(checkpoint.read(n)).sum(dtype=np.float64) for n in decoder))
+        sum(np.abs(checkpoint.read(n)).sum(dtype=np.float64) for n in decoder)
+    )
 
 
 def test_names_and_layouts(converted):
     checkpoint, files = converted
     read, theirs, c = checkpoint.read, values(files["f32"]), checkpoint.config
-    for ours, name in (("lm_head.weight", "output.weight"),
-                       ("model.layers.1.self_attn.indexer.wk.weight", "blk.1.indexer.attn_k.weight"),
-                       ("model.layers.0.mlp.down_proj.weight", "blk.0.ffn_down.weight"),
-                       ("model.layers.2.mlp.gate.e_score_correction_bias", "blk.2.exp_probs_b.bias"),
-                       ("model.layers.2.mlp.shared_experts.up_proj.weight", "blk.2.ffn_up_shexp.weight")):
+    for ours, name in (
+        ("lm_head.weight", "output.weight"),
+        ("model.layers.1.self_attn.indexer.wk.weight", "blk.1.indexer.attn_k.weight"),
+        ("model.layers.0.mlp.down_proj.weight", "blk.0.ffn_down.weight"),
+        ("model.layers.2.mlp.gate.e_score_correction_bias", "blk.2.exp_probs_b.bias"),
+        ("model.layers.2.mlp.shared_experts.up_proj.weight", "blk.2.ffn_up_shexp.weight"),
+    ):
         assert np.array_equal(theirs[name], read(ours)), name
-    assert np.array_equal(theirs["blk.1.ffn_gate_exps.weight"][5], read("model.layers.1.mlp.experts.5.gate_proj.weight"))
+    assert np.array_equal(
+        theirs["blk.1.ffn_gate_exps.weight"][5], read("model.layers.1.mlp.experts.5.gate_proj.weight")
+    )
     heads, nope, rank = c["num_attention_heads"], c["qk_nope_head_dim"], c["kv_lora_rank"]
     up = read("model.layers.0.self_attn.kv_b_proj.weight").reshape(heads, -1, rank)
     assert np.array_equal(theirs["blk.0.attn_k_b.weight"].transpose(0, 2, 1), up[:, :nope])
@@ -73,7 +85,12 @@ def test_quantized_matrices(converted):
     exact, rounded = values(files["f32"]), values(files["q8_0"])
     kinds = {t.name: t.tensor_type.name for t in files["q8_0"].tensors}
     assert kinds["blk.1.ffn_down_exps.weight"] == kinds["blk.0.attn_k_b.weight"] == kinds["token_embd.weight"] == "Q8_0"
-    assert kinds["blk.1.ffn_gate_inp.weight"] == kinds["blk.0.indexer.proj.weight"] == kinds["blk.0.attn_norm.weight"] == "F32"
+    assert (
+        kinds["blk.1.ffn_gate_inp.weight"]
+        == kinds["blk.0.indexer.proj.weight"]
+        == kinds["blk.0.attn_norm.weight"]
+        == "F32"
+    )
     for name, kind in kinds.items():
         error = np.abs(rounded[name] - exact[name]).max()
         assert error == 0 if kind == "F32" else 0 < error <= np.abs(exact[name]).max() / 250, name
@@ -114,13 +131,17 @@ def test_a_failing_engine_is_named(tmp_path):
 def results():
     rounds = lambda *speeds, **more: [{"tok_s": s, **more} for s in speeds]
     return {
-        "machine": {"threads": 2}, "model": {"name": "m", "active_weights": 100e6},
+        "machine": {"threads": 2},
+        "model": {"name": "m", "active_weights": 100e6},
         "engines": {"modelc": "modelc 1", "llama.cpp": "llama.cpp 2"},
         "cases": {
             "prefill 512": {"modelc": rounds(300, 100, 200), "llama.cpp": rounds(100, 100, 50)},
             "decode at 0": {"modelc": rounds(80, read_gb_s=10), "llama.cpp": rounds(60)},
             "decode at 2048": {"modelc": rounds(40), "llama.cpp": rounds(40)},
-            "decode at 8192": {"modelc": rounds(36, peak_bytes=11, weight_bytes=10), "llama.cpp": rounds(10, peak_bytes=3, weight_bytes=2)},
+            "decode at 8192": {
+                "modelc": rounds(36, peak_bytes=11, weight_bytes=10),
+                "llama.cpp": rounds(10, peak_bytes=3, weight_bytes=2),
+            },
             "decode at 0, batch 8": {"modelc": rounds(320), "llama.cpp": []},
         },
     }
@@ -144,8 +165,15 @@ def test_table_of_one_case():
     assert len(report.table(some).splitlines()) == 3
 
 
-@pytest.mark.parametrize("flags,message", [(["--threads", "0"], "'0' is no number above 0"), (["--modelc", "/none"], "/none is no program"),
-                                           (["--only", "x"], "--only"), (["--check", "--llama-bench", sys.executable], "gives no logits")])
+@pytest.mark.parametrize(
+    "flags,message",
+    [
+        (["--threads", "0"], "'0' is no number above 0"),
+        (["--modelc", "/none"], "/none is no program"),
+        (["--only", "x"], "--only"),
+        (["--check", "--llama-bench", sys.executable], "gives no logits"),
+    ],
+)
 def test_wrong_use(flags, message):
     """Said before anything is installed."""
     result = subprocess.run([sys.executable, "tests/bench/peers.py", *flags], cwd=ROOT, capture_output=True, text=True)

@@ -2,11 +2,13 @@
 
 Run as a program (peers.py does, one process a measurement) it prints one JSON object:
 
-    llama_engine.py MODEL.gguf prefill|decode [--tokens N] [--depth N] [--batch N] [--threads N] [--repeat N] [--kept DIR]
+    llama_engine.py MODEL.gguf prefill|decode [--tokens N] [--depth N] [--batch N] [--threads N] [--repeat N]
+                    [--kept DIR]
 
-Bringing an engine to a depth costs far more than measuring there, so with --kept its cache goes to a file there and is read
-back the next time.
+Bringing an engine to a depth costs far more than measuring there, so with --kept its cache goes to a file there and is
+read back the next time.
 """
+
 import argparse
 import ctypes
 import json

@@ -3,6 +3,7 @@
 Results: {"machine", "model", "engines", "cases": {NAME: {ENGINE: [round, …]}}}, a round being {"tok_s", "peak_bytes",
 "weight_bytes"} and for modelc also {"read_gb_s"}: what the machine read at that time.
 """
+
 import statistics
 
 OURS, PEER = "modelc", "llama.cpp"
@@ -47,12 +48,23 @@ def rows(results):
         yield [f"{name}, tok/s", *(show(s, "{:.1f}") for s in speeds), show(ratio(case), "{:.2f}")]
     deep = [name for name in results["cases"] if name.startswith("decode at") and "," not in name]
     derived = [("decode at 0, of the read limit at one byte a weight", "{:.0%}", lambda e: limit_share(results, e))]
-    derived += [(f"decode at {name.split()[-1]} over at 2048", "{:.2f}",
-                 lambda e, name=name: over(speed(results, name, e), speed(results, "decode at 2048", e)))
-                for name in deep if int(name.split()[-1]) > 2048]
-    derived += [("decode at 0, batch 8 over batch 1", "{:.2f}",
-                 lambda e: over(speed(results, "decode at 0, batch 8", e), speed(results, "decode at 0", e))),
-                ("peak memory over weights, 8192 tokens", "{:.2f}", lambda e: memory_share(results, e))]
+    derived += [
+        (
+            f"decode at {name.split()[-1]} over at 2048",
+            "{:.2f}",
+            lambda e, name=name: over(speed(results, name, e), speed(results, "decode at 2048", e)),
+        )
+        for name in deep
+        if int(name.split()[-1]) > 2048
+    ]
+    derived += [
+        (
+            "decode at 0, batch 8 over batch 1",
+            "{:.2f}",
+            lambda e: over(speed(results, "decode at 0, batch 8", e), speed(results, "decode at 0", e)),
+        ),
+        ("peak memory over weights, 8192 tokens", "{:.2f}", lambda e: memory_share(results, e)),
+    ]
     for name, form, value in derived:
         values = [value(engine) for engine in (OURS, PEER)]
         if any(v is not None for v in values):
@@ -63,8 +75,12 @@ def table(results):
     """Markdown."""
     lines = [["", *(results["engines"].get(e, e) for e in (OURS, PEER)), "ratio"]] + list(rows(results))
     widths = [max(len(line[i]) for line in lines) for i in range(4)]
-    text = ["| " + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths))) + " |"
-            for line in lines]
+    text = [
+        "| "
+        + " | ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths)))
+        + " |"
+        for line in lines
+    ]
     text.insert(1, "| " + "-" * widths[0] + " | " + " | ".join("-" * (w - 1) + ":" for w in widths[1:]) + " |")
     return "\n".join(text)
 
@@ -79,8 +95,11 @@ def plot(results, file):
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
     for engine, color in ((OURS, "#2563eb"), (PEER, "#d97706")):
-        points = [(int(name.split()[-1]), speed(results, name, engine)) for name in results["cases"]
-                  if name.startswith("decode at") and "," not in name]
+        points = [
+            (int(name.split()[-1]), speed(results, name, engine))
+            for name in results["cases"]
+            if name.startswith("decode at") and "," not in name
+        ]
         points = sorted(p for p in points if p[1])
         if points:
             axes.plot(*zip(*points), marker="o", color=color, label=results["engines"].get(engine, engine))

@@ -3,10 +3,11 @@
     to_gguf.py CHECKPOINT OUT.gguf [--type q8_0|f32]
 
 Only what timing and comparing logits needs: no tokenizer (ids go in, logits come out) and no MTP layer. q8_0 quantizes
-every matrix, 32 numbers and one float16 scale a block; what the published quantization keeps exact stays float32: norms,
-biases, the router and the indexer's head weights. Names, shapes and metadata follow llama.cpp's src/llama-arch.cpp and
-src/models/deepseek32.cpp. Needs numpy, ml_dtypes, gguf.
+every matrix, 32 numbers and one float16 scale a block; what the published quantization keeps exact stays float32:
+norms, biases, the router and the indexer's head weights. Names, shapes and metadata follow llama.cpp's
+src/llama-arch.cpp and src/models/deepseek32.cpp. Needs numpy, ml_dtypes, gguf.
 """
+
 import argparse
 import dataclasses
 import json
@@ -39,7 +40,9 @@ OF_LAYER = {
     "post_attention_layernorm": "ffn_norm",
 }
 OF_DENSE = {f"mlp.{p}_proj": f"ffn_{p}" for p in ("gate", "up", "down")}
-OF_MOE = {"mlp.gate": "ffn_gate_inp"} | {f"mlp.shared_experts.{p}_proj": f"ffn_{p}_shexp" for p in ("gate", "up", "down")}
+OF_MOE = {"mlp.gate": "ffn_gate_inp"} | {
+    f"mlp.shared_experts.{p}_proj": f"ffn_{p}_shexp" for p in ("gate", "up", "down")
+}
 EXACT = ("ffn_gate_inp", "indexer.proj")  # matrices that stay float32
 
 
@@ -106,12 +109,16 @@ def layer_tensors(checkpoint, i):
         yield source + "mlp.gate.e_score_correction_bias", target + "exp_probs_b.bias"
         for p in ("gate", "up", "down"):
             names = [f"{source}mlp.experts.{e}.{p}_proj.weight" for e in range(c["n_routed_experts"])]
-            yield Tensor(f"{target}ffn_{p}_exps.weight", (len(names), *checkpoint.shape(names[0])),
-                         lambda names=names: np.stack([checkpoint.read(n) for n in names]))
+            yield Tensor(
+                f"{target}ffn_{p}_exps.weight",
+                (len(names), *checkpoint.shape(names[0])),
+                lambda names=names: np.stack([checkpoint.read(n) for n in names]),
+            )
 
 
 def tensors(checkpoint):
     """Every tensor of the GGUF file."""
+
     def all_tensors():
         yield from ((theirs + ".weight", ours + ".weight") for theirs, ours in OF_MODEL.items())
         for i in range(checkpoint.config["num_hidden_layers"]):
@@ -172,7 +179,9 @@ def metadata(c):
 def active_weights(checkpoint):
     """Numbers of the weights that decoding one token reads: all but the embedding and the experts not chosen."""
     c = checkpoint.config
-    share = lambda name: c["num_experts_per_tok"] / c["n_routed_experts"] if "_exps." in name else name != "token_embd.weight"
+    share = lambda name: (
+        c["num_experts_per_tok"] / c["n_routed_experts"] if "_exps." in name else name != "token_embd.weight"
+    )
     return int(sum(math.prod(t.shape) * share(t.name) for t in tensors(checkpoint)))
 
 
