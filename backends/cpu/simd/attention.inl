@@ -43,21 +43,22 @@ MODELC_INLINE void ScoreTile(const float* q, const float* k, int64_t dims, float
     }
 }
 
-static void Scores(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s, int64_t s_stride) {
+static void Scores(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s,
+                   int64_t s_stride) {
   constexpr int64_t kKeys = 3 * kScoreKeys;  // in L1 beside a tile's columns
   for (int64_t first = 0; first < keys; first += kKeys) {
     const int64_t count = keys - first < kKeys ? keys - first : kKeys;
     InBlocks<kScoreColumns, 2, 1>(cols, [&](auto columns, int64_t c) {
       InBlocks<kScoreKeys, 1>(count, [&](auto block, int64_t i) {
-        ScoreTile<columns.value, block.value>(q + c * dims, k + (first + i) * dims, dims, s + (first + i) * s_stride + c,
-                                              s_stride);
+        ScoreTile<columns.value, block.value>(q + c * dims, k + (first + i) * dims, dims,
+                                              s + (first + i) * s_stride + c, s_stride);
       });
     });
   }
 }
 
-static void Softmax(float* s, int64_t s_stride, int64_t cols, int64_t keys, float scale, const int32_t* limit, float* max, float* sum,
-                    float* factor) {
+static void Softmax(float* s, int64_t s_stride, int64_t cols, int64_t keys, float scale, const int32_t* limit,
+                    float* max, float* sum, float* factor) {
   const F32 lowest = F32(-__builtin_inff());
   for (int64_t c = 0; c < cols; c += kLanes) {
     const I32 visible = Load<I32>(limit + c);
@@ -108,12 +109,13 @@ MODELC_INLINE void SumColumns(const float* p, int64_t p_stride, const float* k, 
   });
 }
 
-static void WeightedSum(const float* p, int64_t p_stride, const float* k, int64_t k_stride, int64_t keys,
-                        int64_t heads, int64_t dims, const float* factor, float* out) {
+static void WeightedSum(const float* p, int64_t p_stride, const float* k, int64_t k_stride, int64_t keys, int64_t heads,
+                        int64_t dims, const float* factor, float* out) {
   int64_t d = 0;
   for (; d + kSumVectors * kLanes <= dims; d += kSumVectors * kLanes)
     SumColumns<kSumVectors>(p, p_stride, k + d, k_stride, keys, heads, dims, factor, out + d);
-  for (; d + kLanes <= dims; d += kLanes) SumColumns<1>(p, p_stride, k + d, k_stride, keys, heads, dims, factor, out + d);
+  for (; d + kLanes <= dims; d += kLanes)
+    SumColumns<1>(p, p_stride, k + d, k_stride, keys, heads, dims, factor, out + d);
   for (; d < dims; ++d)
     for (int64_t h = 0; h < heads; ++h) {
       float sum = out[h * dims + d] * factor[h];
@@ -192,19 +194,22 @@ static void TransposeBytes(const uint8_t* rows, int64_t dims, uint8_t* out) {
 }
 
 static void TransposeBf16(const uint16_t* rows, int64_t dims, float* out) {
-  TransposeKeys(rows, dims, out, [](const uint16_t* from, float* to) __attribute__((always_inline)) {
-    for (int j = 0; j < 16; j += kLanes) Store(FromBf16(from + j), to + j);
-  });
+  TransposeKeys(
+      rows, dims, out, [](const uint16_t* from, float* to) __attribute__((always_inline)) {
+        for (int j = 0; j < 16; j += kLanes) Store(FromBf16(from + j), to + j);
+      });
 }
 
 static void TransposeF32(const float* rows, int64_t dims, float* out) {
-  TransposeKeys(rows, dims, out, [](const float* from, float* to) __attribute__((always_inline)) {
-    for (int j = 0; j < 16; j += kLanes) Store(Load(from + j), to + j);
-  });
+  TransposeKeys(
+      rows, dims, out, [](const float* from, float* to) __attribute__((always_inline)) {
+        for (int j = 0; j < 16; j += kLanes) Store(Load(from + j), to + j);
+      });
 }
 
 // sum[v] += w[h] * relu(q[h] . key) for Heads heads and Vectors vectors of keys; relu keeps NaN. A raw vector holds
-// K::kGroup dimensions of its keys; K::Widen<j> gives the j-th part of them, K::kPart dimensions, as K::Add multiplies it.
+// K::kGroup dimensions of its keys; K::Widen<j> gives the j-th part of them, K::kPart dimensions, as K::Add multiplies
+// it.
 template <int Heads, int Vectors, typename K>
 MODELC_INLINE void IndexBlock(const typename K::Query* q, const float* w, const typename K::Type* k, int64_t dims,
                               const typename K::Type* ahead, F32 (&sum)[Vectors]) {
@@ -255,7 +260,9 @@ struct FloatKeys : FloatSums {
   static constexpr float kFactor = 1.0f;
   MODELC_INLINE Raw Read(const Type* p) { return Load(p); }
   template <int>
-  MODELC_INLINE F32 Widen(Raw raw) { return raw; }
+  MODELC_INLINE F32 Widen(Raw raw) {
+    return raw;
+  }
 };
 
 // A byte on top of a word, shifted right by 4 with its sign, has exponent and mantissa where float32 has them, less the
@@ -295,16 +302,47 @@ struct I8Keys {
   MODELC_INLINE I32 Add(I32 key, I32 query, I32 sum) { return MultiplyAddPairs(key, query, sum); }
 };
 
+// Scores of the kIndexVectors vectors of keys at k, by blocks of heads; fetches what comes next meanwhile.
 template <typename K>
-MODELC_INLINE void IndexScoresOf(const typename K::Query* q, const float* w, int64_t heads, const typename K::Type* k, int64_t keys,
-                                 int64_t dims, const typename K::Type* ahead, float* out) {
+MODELC_INLINE void IndexVectors(const typename K::Query* q, const float* w, int64_t heads, const typename K::Type* k,
+                                int64_t dims, const typename K::Type* ahead, F32 (&sum)[kIndexVectors]) {
+  for (int v = 0; v < kIndexVectors; ++v) sum[v] = F32(0.0f);
+  InBlocks<kIndexBlock, 4, 2, 1>(heads, [&](auto block, int64_t h) {
+    IndexBlock<block.value, kIndexVectors, K>(q + h * dims / K::kPart, w + h, k, dims, h == 0 ? ahead : k, sum);
+  });
+}
+
+template <typename K>
+MODELC_INLINE void IndexScoresOf(const typename K::Query* q, const float* w, int64_t heads, const typename K::Type* k,
+                                 int64_t keys, int64_t dims, const typename K::Type* ahead, float* out) {
   for (int64_t i = 0; i < keys; i += kIndexVectors * kLanes) {
     F32 sum[kIndexVectors];
-    for (int v = 0; v < kIndexVectors; ++v) sum[v] = F32(0.0f);
-    InBlocks<kIndexBlock, 4, 2, 1>(heads, [&](auto block, int64_t h) {
-      IndexBlock<block.value, kIndexVectors, K>(q + h * dims / K::kPart, w + h, k + i * dims, dims, (h == 0 ? ahead : k) + i * dims,
-                                                sum);
-    });
+    IndexVectors<K>(q, w, heads, k + i * dims, dims, ahead + i * dims, sum);
+    for (int v = 0; v < kIndexVectors; ++v) Store(sum[v] * K::kFactor, out + i + v * kLanes);
+  }
+}
+
+// The same for many heads: a few vectors of keys are widened once for all of them, which stay in L1 where those of a
+// page would not.
+constexpr int64_t kManyHeads = 3 * kIndexBlock, kMostWidened = 256;  // dimensions
+
+template <typename K>
+MODELC_INLINE void IndexScoresWidened(const float* q, const float* w, int64_t heads, const typename K::Type* k,
+                                      int64_t keys, int64_t dims, const typename K::Type* ahead, float* out) {
+  for (int64_t i = 0; i < keys; i += kIndexVectors * kLanes) {
+    alignas(64) float wide[kMostWidened * kIndexVectors * kLanes];
+    for (int64_t d = 0; d < dims; d += 4)
+      for (int v = 0; v < kIndexVectors; ++v) {
+        const int64_t at = (v * kLanes / 16 * dims + d) * 16, lane = v * kLanes % 16;
+        __builtin_prefetch(ahead + i * dims + at);
+        const typename K::Raw raw = K::Read(k + i * dims + at + lane * 4);
+        Store(K::template Widen<0>(raw), wide + at + lane);
+        Store(K::template Widen<1>(raw), wide + at + lane + 16);
+        Store(K::template Widen<2>(raw), wide + at + lane + 32);
+        Store(K::template Widen<3>(raw), wide + at + lane + 48);
+      }
+    F32 sum[kIndexVectors];
+    IndexVectors<FloatKeys>(q, w, heads, wide, dims, wide, sum);
     for (int v = 0; v < kIndexVectors; ++v) Store(sum[v] * K::kFactor, out + i + v * kLanes);
   }
 }
@@ -314,12 +352,21 @@ static void IndexScores(const float* q, const float* w, int64_t heads, const flo
   IndexScoresOf<FloatKeys>(q, w, heads, k, keys, dims, k, out);
 }
 
+template <typename K>
+MODELC_INLINE void IndexScoresE4M3Of(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys,
+                                     int64_t dims, const uint8_t* ahead, float* out) {
+  if (heads >= kManyHeads && dims <= kMostWidened)
+    IndexScoresWidened<K>(q, w, heads, k, keys, dims, ahead, out);
+  else
+    IndexScoresOf<K>(q, w, heads, k, keys, dims, ahead, out);
+}
+
 static void IndexScoresE4M3(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
                             const uint8_t* ahead, float* out) {
   if (HasE4M3NaN(k, 64 * dims))
-    IndexScoresOf<E4M3Keys<true>>(q, w, heads, k, keys, dims, ahead, out);
+    IndexScoresE4M3Of<E4M3Keys<true>>(q, w, heads, k, keys, dims, ahead, out);
   else
-    IndexScoresOf<E4M3Keys<false>>(q, w, heads, k, keys, dims, ahead, out);
+    IndexScoresE4M3Of<E4M3Keys<false>>(q, w, heads, k, keys, dims, ahead, out);
 }
 
 static void IndexScoresI8(const int32_t* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
