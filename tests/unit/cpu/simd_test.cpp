@@ -325,8 +325,8 @@ TEST_P(SimdTest, IndexScoresOfAnyHeadsAndWidth) {
 }
 
 TEST_P(SimdTest, NarrowKeysScoreAsFloatsDo) {
-  for (int64_t dims : {7, 16, 68, 128})
-    for (int64_t heads : {1, 4, 13})
+  for (int64_t dims : {7, 16, 68, 128, 260})
+    for (int64_t heads : {1, 4, 13, 40})
       for (int with_nan = 0; with_nan < 2; ++with_nan) {
         const int64_t padded = (dims + 3) / 4 * 4;
         std::vector<uint8_t> bytes(64 * dims), byte_keys(64 * padded);
