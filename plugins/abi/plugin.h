@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 #define MODELC_ABI_MAJOR 1u
-#define MODELC_ABI_MINOR 2u
+#define MODELC_ABI_MINOR 3u
 
 #define MODELC_EXPORT __attribute__((visibility("default")))
 
@@ -54,7 +54,11 @@ typedef enum modelc_dtype {
   MODELC_BF16 = 1,
   MODELC_F8E4M3 = 2, /* OCP e4m3fn: no infinity, 0x7f and 0xff are NaN */
   MODELC_I32 = 3,
-  MODELC_U8 = 4
+  MODELC_U8 = 4,
+  /* Since 1.3. Weights alone, in groups of 128 columns that hold their own scales (ops.md); offered to kernels whose
+   * manifest entry names them. */
+  MODELC_INT8 = 5,
+  MODELC_INT4 = 6
 } modelc_dtype;
 
 /* What the host gives a plugin; valid as long as the process. */
@@ -81,8 +85,8 @@ typedef struct modelc_device_options {
   uint32_t threads;         /* 0: the plugin's choice                                                        */
 } modelc_device_options;
 
-/* A view of a buffer. Row-major, dense. `scale` is set for block-quantized weights alone: float32 factors, one per
- * 128 x 128 block of the last two dimensions, shape [..., ceil(N/128), ceil(K/128)]. A tensor an op may leave out is
+/* A view of a buffer. Row-major, dense; rows of int8 and int4 are groups, as ops.md says. `scale` is set for f8e4m3
+ * weights alone: float32 factors, one per 128 x 128 block of the last two dimensions, shape [..., ceil(N/128), ceil(K/128)]. A tensor an op may leave out is
  * passed with buffer == NULL. */
 typedef struct modelc_tensor {
   modelc_buffer* buffer;

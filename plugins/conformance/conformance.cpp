@@ -17,18 +17,19 @@ namespace {
 
 bool Claims(const ManifestKernel& kernel, const Case& c) {
   if (kernel.op != c.op) return false;
-  absl::StatusOr<bool> holds = EvaluateWhere(kernel.where, [&](std::string_view name) -> std::optional<WhereValue> {
+  return Takes(kernel, [&](std::string_view name) -> std::optional<WhereValue> {
     const auto it = c.names.find(name);
     return it == c.names.end() ? std::nullopt : std::optional<WhereValue>(it->second);
   });
-  return holds.ok() && *holds;
 }
 
 // Why no kernel claims the case.
 std::string WhyUnsupported(const Manifest& manifest, const Case& c) {
   std::vector<std::string> conditions;
   for (const ManifestKernel& kernel : manifest.kernels) {
-    if (kernel.op == c.op) conditions.push_back(absl::StrCat("'", kernel.name, "' wants ", kernel.where));
+    if (kernel.op != c.op) continue;
+    conditions.push_back(absl::StrCat("'", kernel.name, "' wants ",
+                                      kernel.where.empty() ? "weights of other dtypes" : kernel.where));
   }
   return conditions.empty() ? "no kernel for the op" : absl::StrJoin(conditions, "; ");
 }

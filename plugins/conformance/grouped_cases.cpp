@@ -31,9 +31,7 @@ Values RowTimes(const double* x, const Values& w, int64_t e, int64_t N, int64_t 
 
 Values Activations(const HostTensor& x, int64_t K, const std::string& act) {
   Values values = ToValues(x);
-  if (act != "none") {
-    for (size_t i = 0; i < values.size(); i += K) FakeQuantize(&values[i], K);
-  }
+  for (size_t i = 0; i < values.size(); i += K) RoundActivations(act, &values[i], K);
   return values;
 }
 
@@ -99,7 +97,7 @@ Case GroupedLinear(Sizes s, modelc_dtype dtype, const std::string& act, bool tim
     return Tensors{RowOf(t[0], m), OneRow(t[1], m), t[2], Output(MODELC_F32, {1, t[3].shape[1]}).PerRow()};
   };
   c.flops = 2.0 * M * s.K * s.N;
-  c.bytes = 1.0 * ByteSize(dtype) * ActiveExperts(s) * s.K * s.N + 4.0 * M * (s.K + s.N);
+  c.bytes = 1.0 * ActiveExperts(s) * s.N * RowBytes(dtype, s.K) + 4.0 * M * (s.K + s.N);
   c.timed = timed;
   return c;
 }
@@ -141,7 +139,7 @@ Case GroupedLinearSiluMul(Sizes s, modelc_dtype dtype, const std::string& act, b
                    Output(MODELC_F32, {1, t[5].shape[1]}).PerRow()};
   };
   c.flops = 4.0 * M * s.K * s.N;
-  c.bytes = 2.0 * ByteSize(dtype) * ActiveExperts(s) * s.K * s.N + 4.0 * M * (s.K + s.N);
+  c.bytes = 2.0 * ActiveExperts(s) * s.N * RowBytes(dtype, s.K) + 4.0 * M * (s.K + s.N);
   c.timed = timed;
   return c;
 }
@@ -161,6 +159,14 @@ std::vector<Case> GroupedCases() {
     cases.push_back(GroupedLinearSiluMul({40, 64, 40, {33, 18}}, dtype, "none"));
     cases.push_back(GroupedLinear({0, 64, 64, {0, 0}}, dtype, "none"));  // a step without rows
     cases.push_back(GroupedLinearSiluMul({0, 64, 64, {0, 0}}, dtype, "none"));
+  }
+  for (modelc_dtype dtype : {MODELC_INT8, MODELC_INT4}) {
+    cases.push_back(GroupedLinear({0, 130, 67, {2, 0, 5, 1}}, dtype, "int8_1x128"));
+    cases.push_back(GroupedLinear({0, 256, 128, {0, 0, 1}}, dtype, "int8_1x128"));
+    cases.push_back(GroupedLinear({0, 64, 40, {33, 18}}, dtype, "int8_1x128"));
+    cases.push_back(GroupedLinearSiluMul({6, 130, 67, {2, 0, 9, 1}}, dtype, "int8_1x128"));
+    cases.push_back(GroupedLinearSiluMul({40, 64, 40, {33, 18}}, dtype, "int8_1x128"));
+    cases.push_back(GroupedLinearSiluMul({0, 64, 64, {0, 0}}, dtype, "int8_1x128"));
   }
   const std::vector<int32_t> one_each(4, 1), many_each(4, 16);
   for (const std::vector<int32_t>& counts : {one_each, many_each}) {

@@ -6,15 +6,13 @@
 namespace modelc::conformance {
 namespace {
 
-constexpr char kQuantized[] = "e4m3_1x128_pow2";
+constexpr char kE4M3[] = "e4m3_1x128_pow2", kInt8[] = "int8_1x128";
 
 double Silu(double x) { return x / (1 + std::exp(-x)); }
 
 // x [T, K] · W [N, K] transposed, the rows of x rounded first where `act` says so.
 Values MatMul(Values x, const Values& w, int64_t T, int64_t N, int64_t K, const std::string& act) {
-  if (act == kQuantized) {
-    for (int64_t t = 0; t < T; ++t) FakeQuantize(&x[t * K], K);
-  }
+  for (int64_t t = 0; t < T; ++t) RoundActivations(act, &x[t * K], K);
   Values y(T * N);
   for (int64_t t = 0; t < T; ++t) {
     for (int64_t n = 0; n < N; ++n) {
@@ -25,8 +23,6 @@ Values MatMul(Values x, const Values& w, int64_t T, int64_t N, int64_t K, const 
   }
   return y;
 }
-
-double WeightBytes(modelc_dtype dtype, double elements) { return elements * ByteSize(dtype); }
 
 Case Linear(int64_t T, int64_t K, int64_t N, modelc_dtype dtype, const std::string& act, bool timed = false) {
   Case c;
@@ -42,7 +38,7 @@ Case Linear(int64_t T, int64_t K, int64_t N, modelc_dtype dtype, const std::stri
     return std::vector<Values>{MatMul(ToValues(t[0]), ToValues(t[1]), T, N, K, act)};
   };
   c.flops = 2.0 * T * K * N;
-  c.bytes = WeightBytes(dtype, 1.0 * K * N) + 4.0 * T * (K + N);
+  c.bytes = 1.0 * N * RowBytes(dtype, K) + 4.0 * T * (K + N);
   c.timed = timed;
   return c;
 }
@@ -64,7 +60,7 @@ Case LinearSiluMul(int64_t T, int64_t K, int64_t F, modelc_dtype dtype, const st
     return std::vector<Values>{gate};
   };
   c.flops = 4.0 * T * K * F;
-  c.bytes = WeightBytes(dtype, 2.0 * K * F) + 4.0 * T * (K + F);
+  c.bytes = 2.0 * F * RowBytes(dtype, K) + 4.0 * T * (K + F);
   c.timed = timed;
   return c;
 }
@@ -114,7 +110,7 @@ Case HeadLinear(const HeadSizes& s, modelc_dtype dtype, bool timed = false) {
     return std::vector<Values>{y};
   };
   c.flops = 2.0 * s.T * s.h * s.count * s.L;
-  c.bytes = WeightBytes(dtype, 1.0 * s.h * s.count * s.L) + 4.0 * s.T * s.h * (x_count + out);
+  c.bytes = 1.0 * s.h * s.count * RowBytes(dtype, s.L) + 4.0 * s.T * s.h * (x_count + out);
   c.timed = timed;
   return c;
 }
@@ -124,7 +120,7 @@ Case HeadLinear(const HeadSizes& s, modelc_dtype dtype, bool timed = false) {
 std::vector<Case> LinearCases() {
   std::vector<Case> cases;
   for (modelc_dtype dtype : {MODELC_F8E4M3, MODELC_BF16, MODELC_F32}) {
-    for (const char* act : {"none", kQuantized}) {
+    for (const char* act : {"none", kE4M3}) {
       cases.push_back(Linear(1, 256, 128, dtype, act));
       cases.push_back(Linear(3, 200, 130, dtype, act));  // part blocks at both edges
       cases.push_back(Linear(33, 384, 65, dtype, act));
@@ -143,9 +139,23 @@ std::vector<Case> LinearCases() {
     cases.push_back(HeadLinear({5, 3, 140, 25, 133, 7, 12, 13, false}, dtype));
     cases.push_back(HeadLinear({0, 4, 48, 64, 128, 0, 0, 32, true}, dtype));
   }
+  for (modelc_dtype dtype : {MODELC_INT8, MODELC_INT4}) {
+    cases.push_back(Linear(1, 256, 128, dtype, kInt8));
+    cases.push_back(Linear(3, 200, 130, dtype, kInt8));  // a part of a group at the end
+    cases.push_back(Linear(33, 384, 65, dtype, kInt8));
+    cases.push_back(Linear(2, 1, 1, dtype, kInt8));
+    cases.push_back(Linear(4, 7, 300, dtype, kInt8));
+    cases.push_back(Linear(9, 1300, 31, dtype, kInt8));
+    cases.push_back(Linear(0, 128, 128, dtype, kInt8));
+    cases.push_back(LinearSiluMul(1, 256, 128, dtype, kInt8));
+    cases.push_back(LinearSiluMul(5, 130, 67, dtype, kInt8));
+    cases.push_back(LinearSiluMul(0, 128, 128, dtype, kInt8));
+  }
   for (int64_t T : {1, 64}) {
     cases.push_back(Linear(T, 7168, 2048, MODELC_F8E4M3, "none", true));
     cases.push_back(Linear(T, 7168, 2048, MODELC_BF16, "none", true));
+    cases.push_back(Linear(T, 7168, 2048, MODELC_INT8, kInt8, true));
+    cases.push_back(Linear(T, 7168, 2048, MODELC_INT4, kInt8, true));
     cases.push_back(Linear(T, 1536, 24576, MODELC_F8E4M3, "none", true));
     cases.push_back(LinearSiluMul(T, 7168, 2048, MODELC_F8E4M3, "none", true));
     cases.push_back(HeadLinear({T, 128, 192, 256, 512, 0, 0, 128, true}, MODELC_F8E4M3, true));

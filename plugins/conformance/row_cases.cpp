@@ -30,7 +30,7 @@ Case Embed(int64_t T, int64_t V, int64_t H, modelc_dtype dtype) {
     }
     return std::vector<Values>{y};
   };
-  c.bytes = 1.0 * T * H * (4 + ByteSize(dtype));
+  c.bytes = 1.0 * T * H * (4 + RowBytes(dtype, 1));
   return c;
 }
 
@@ -128,7 +128,7 @@ Case FakeQuantizeCase(Shape shape) {
   };
   c.reference = [=](const Tensors& t) {
     Values x = ToValues(t[0]);
-    for (int64_t row = 0; row < rows; ++row) FakeQuantize(&x[row * D], D);
+    for (int64_t row = 0; row < rows; ++row) RoundActivations("e4m3_1x128_pow2", &x[row * D], D);
     return std::vector<Values>{x};
   };
   c.flops = 4.0 * rows * D;
@@ -166,7 +166,7 @@ Case Copy(modelc_dtype dtype, Shape shape) {
     return Tensors{x.PerRow(), Output(dtype, shape).PerRow()};
   };
   c.reference = [](const Tensors& t) { return std::vector<Values>{ToValues(t[0])}; };
-  c.bytes = 2.0 * Elements(shape) * ByteSize(dtype);
+  c.bytes = 2.0 * RowBytes(dtype, Elements(shape));
   return c;
 }
 

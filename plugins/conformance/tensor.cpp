@@ -18,9 +18,76 @@ int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 HostTensor Blank(modelc_dtype dtype, Shape shape) {
   HostTensor t;
   t.dtype = dtype;
-  t.bytes.resize(static_cast<size_t>(Elements(shape) * ByteSize(dtype)));
+  const int64_t k = shape.empty() ? 1 : shape.back();
+  t.bytes.resize(static_cast<size_t>(k == 0 ? 0 : Elements(shape) / k * RowBytes(dtype, k)));
   t.shape = std::move(shape);
   return t;
+}
+
+// A group of 128 columns of an int8 or int4 weight.
+constexpr int64_t kInt8Bytes = 4 + 128, kInt4Bytes = 4 + 4 + 64;
+
+float ScaleOf(const std::byte* group) {
+  float scale;
+  std::memcpy(&scale, group, sizeof scale);
+  return scale;
+}
+
+double ValueInt8(const std::byte* group, int64_t column) {
+  return static_cast<double>(ScaleOf(group)) * static_cast<int8_t>(group[4 + column]);
+}
+
+double ValueInt4(const std::byte* group, int64_t column) {
+  const auto factor = static_cast<uint8_t>(group[4 + column / 32]);
+  const auto pair = static_cast<uint8_t>(group[8 + column / 2]);
+  return static_cast<double>(ScaleOf(group)) * factor * ((column % 2 ? pair >> 4 : pair & 15) - 8);
+}
+
+// Fills the groups of an int8 or int4 weight; columns beyond the row are zeros.
+void FillGroups(Random& random, HostTensor& t, double deviation) {
+  const int64_t k = t.shape.back(), groups = CeilDiv(k, kBlock);
+  const bool int8 = t.dtype == MODELC_INT8;
+  const int64_t size = int8 ? kInt8Bytes : kInt4Bytes;
+  for (int64_t i = 0; i < static_cast<int64_t>(t.bytes.size()) / size; ++i) {
+    std::byte* group = t.bytes.data() + i * size;
+    const int64_t columns = std::min(kBlock, k - i % groups * kBlock);
+    const double unit = int8 ? 50 : 3 * 100;  // what the integers spread by
+    const auto scale = static_cast<float>(random.Below(16) == 0 ? 0 : deviation / unit * (0.5 + 0.125 * random.Below(8)));
+    std::memcpy(group, &scale, sizeof scale);
+    if (int8) {
+      for (int64_t c = 0; c < columns; ++c) group[4 + c] = static_cast<std::byte>(random.Below(255) - 127);
+      continue;
+    }
+    for (int64_t b = 0; b < 4; ++b) group[4 + b] = static_cast<std::byte>(random.Below(256));
+    for (int64_t c = 0; c < kBlock; c += 2) {
+      const int64_t low = c < columns ? random.Below(16) : 8, high = c + 1 < columns ? random.Below(16) : 8;
+      group[8 + c / 2] = static_cast<std::byte>(low | high << 4);
+    }
+  }
+}
+
+// The e4m3 round trip in groups of 128.
+void RoundE4M3(double* row, int64_t n) {
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t end = std::min(n, begin + kBlock);
+    double amax = 0;
+    for (int64_t i = begin; i < end; ++i) amax = std::max(amax, std::fabs(row[i]));
+    const double scale = PowerOfTwoScale(amax);
+    for (int64_t i = begin; i < end; ++i) row[i] = DecodeE4M3(EncodeE4M3(row[i] / scale)) * scale;
+  }
+}
+
+// The int8 round trip in groups of 128, in float32 as ops.md says.
+void RoundInt8(double* row, int64_t n) {
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t end = std::min(n, begin + kBlock);
+    float amax = 0;
+    for (int64_t i = begin; i < end; ++i) amax = std::max(amax, std::fabs(static_cast<float>(row[i])));
+    const float inverse = amax < 1e-30f ? 0 : 127.0f / amax, scale = amax / 127.0f;
+    for (int64_t i = begin; i < end; ++i) {
+      row[i] = static_cast<double>(std::nearbyint(static_cast<float>(row[i]) * inverse)) * scale;
+    }
+  }
 }
 
 // Where in `scale` the factor of element i of a block-quantized weight lies.
@@ -44,16 +111,20 @@ int64_t Elements(const Shape& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
 
-int64_t ByteSize(modelc_dtype dtype) {
+int64_t RowBytes(modelc_dtype dtype, int64_t k) {
   switch (dtype) {
     case MODELC_F32:
     case MODELC_I32:
-      return 4;
+      return 4 * k;
     case MODELC_BF16:
-      return 2;
+      return 2 * k;
     case MODELC_F8E4M3:
     case MODELC_U8:
-      return 1;
+      return k;
+    case MODELC_INT8:
+      return CeilDiv(k, kBlock) * kInt8Bytes;
+    case MODELC_INT4:
+      return CeilDiv(k, kBlock) * kInt4Bytes;
   }
   return 0;
 }
@@ -70,6 +141,10 @@ const char* Name(modelc_dtype dtype) {
       return "i32";
     case MODELC_U8:
       return "u8";
+    case MODELC_INT8:
+      return "int8";
+    case MODELC_INT4:
+      return "int4";
   }
   return "?";
 }
@@ -106,14 +181,9 @@ uint16_t EncodeBF16(double value) {
 
 double PowerOfTwoScale(double amax) { return std::exp2(std::ceil(std::log2(std::max(amax, 1e-4) / 448))); }
 
-void FakeQuantize(double* row, int64_t n) {
-  for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t end = std::min(n, begin + kBlock);
-    double amax = 0;
-    for (int64_t i = begin; i < end; ++i) amax = std::max(amax, std::fabs(row[i]));
-    const double scale = PowerOfTwoScale(amax);
-    for (int64_t i = begin; i < end; ++i) row[i] = DecodeE4M3(EncodeE4M3(row[i] / scale)) * scale;
-  }
+void RoundActivations(const std::string& act, double* row, int64_t n) {
+  if (act == "e4m3_1x128_pow2") RoundE4M3(row, n);
+  if (act == "int8_1x128") RoundInt8(row, n);
 }
 
 Random::Random(std::string_view seed) {
@@ -150,6 +220,10 @@ HostTensor NormalF32(Random& random, Shape shape, double deviation, double mean)
 HostTensor Weight(Random& random, modelc_dtype dtype, Shape shape, double deviation) {
   if (dtype == MODELC_F32) return NormalF32(random, std::move(shape), deviation);
   HostTensor t = Blank(dtype, std::move(shape));
+  if (dtype == MODELC_INT8 || dtype == MODELC_INT4) {
+    FillGroups(random, t, deviation);
+    return t;
+  }
   const int64_t n = Elements(t.shape);
   // Drawn from a bag, as a weight of the published model has millions of values.
   std::array<uint16_t, 4096> bag;
@@ -204,6 +278,17 @@ Values ToValues(const HostTensor& t) {
         for (int64_t i = 0; i < n; ++i) values[i] *= t.scale[block(i)];
       }
       break;
+    case MODELC_INT8:
+    case MODELC_INT4: {
+      const int64_t k = t.shape.back(), row_bytes = RowBytes(t.dtype, k);
+      const bool int8 = t.dtype == MODELC_INT8;
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t column = i % k;
+        const std::byte* group = &t.bytes[i / k * row_bytes + column / kBlock * (int8 ? kInt8Bytes : kInt4Bytes)];
+        values[i] = int8 ? ValueInt8(group, column % kBlock) : ValueInt4(group, column % kBlock);
+      }
+      break;
+    }
   }
   return values;
 }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -17,7 +18,8 @@ using Values = std::vector<double>;
 using Shape = std::vector<int64_t>;
 
 int64_t Elements(const Shape& shape);
-int64_t ByteSize(modelc_dtype dtype);
+// Bytes of a row of k numbers; those of int8 and int4 are groups of 128.
+int64_t RowBytes(modelc_dtype dtype, int64_t k);
 const char* Name(modelc_dtype dtype);  // "f32", as manifest.md writes it
 
 // OCP e4m3fn: nearest, ties to even, beyond 448 saturates.
@@ -28,8 +30,8 @@ uint16_t EncodeBF16(double value);
 double DecodeBF16(uint16_t bits);
 // 2^ceil(log2(max(amax, 1e-4) / 448)).
 double PowerOfTwoScale(double amax);
-// The e4m3 round trip of `row` in groups of 128.
-void FakeQuantize(double* row, int64_t n);
+// The round trip of a row of activations that the attribute `act` (ops.md) asks for; "none" leaves it.
+void RoundActivations(const std::string& act, double* row, int64_t n);
 
 struct HostTensor {
   enum class Role : uint8_t { kInput, kOutput, kInOut };
@@ -80,7 +82,8 @@ class Random {
 HostTensor F32(Shape shape, const Values& values);
 HostTensor I32(Shape shape, const std::vector<int32_t>& values);
 HostTensor NormalF32(Random& random, Shape shape, double deviation = 1, double mean = 0);
-// A weight of any dtype; e4m3 gets block scales over the last two dimensions that differ from block to block.
+// A weight of any dtype; e4m3 gets block scales over the last two dimensions that differ from block to block, int8 and int4
+// a scale for each group (and int4 a factor for each block of 32), some of them 0.
 HostTensor Weight(Random& random, modelc_dtype dtype, Shape shape, double deviation = 1);
 HostTensor Output(modelc_dtype dtype, Shape shape);
 HostTensor LeftOut();

@@ -1,5 +1,6 @@
 #include "plugins/manifest/manifest.h"
 
+#include <algorithm>
 #include <cctype>
 #include <set>
 
@@ -145,8 +146,9 @@ class Where {
     Next();
     int64_t number;
     if (absl::SimpleAtoi(Absl(token), &number)) return Value(number);
-    static constexpr std::string_view kWords[] = {
-        "f32", "bf16", "f8e4m3", "f8", "i8", "i32", "none", "e4m3_1x128_pow2", "interleaved", "half"};
+    static constexpr std::string_view kWords[] = {"f32",        "bf16",        "f8e4m3", "f8",   "i8",
+                                                  "i32",        "int8",        "int4",   "none", "e4m3_1x128_pow2",
+                                                  "int8_1x128", "interleaved", "half"};
     for (std::string_view word : kWords) {
       if (token == word) return Value(std::string(token));
     }
@@ -163,6 +165,17 @@ class Where {
 absl::StatusOr<bool> EvaluateWhere(std::string_view where, const WhereLookup& lookup) {
   if (where.empty()) return true;
   return Where(where, lookup).Run();
+}
+
+bool Takes(const ManifestKernel& kernel, const WhereLookup& lookup) {
+  static const std::vector<std::string>* const usual = new std::vector<std::string>{"f8e4m3", "bf16", "f32"};
+  if (const std::optional<WhereValue> weight = lookup("W.dtype");
+      weight && std::holds_alternative<std::string>(*weight)) {
+    const std::vector<std::string>& taken = kernel.weights.empty() ? *usual : kernel.weights;
+    if (std::find(taken.begin(), taken.end(), std::get<std::string>(*weight)) == taken.end()) return false;
+  }
+  const absl::StatusOr<bool> holds = EvaluateWhere(kernel.where, lookup);
+  return holds.ok() && *holds;
 }
 
 bool Manifest::HasOp(std::string_view op) const {
@@ -226,6 +239,14 @@ absl::StatusOr<Manifest> ParseManifest(std::string_view text) {
       if (auto readable = EvaluateWhere(kernel.where, [](std::string_view) { return std::nullopt; }); !readable.ok()) {
         return bad("kernel '", kernel.name, "': ", readable.status().message());
       }
+    }
+    if (entry.contains("weights")) {
+      const nlohmann::json& weights = entry["weights"];
+      const auto is_text = [](const nlohmann::json& word) { return word.is_string(); };
+      if (!weights.is_array() || weights.empty() || !std::all_of(weights.begin(), weights.end(), is_text)) {
+        return bad("kernel '", kernel.name, "': 'weights' must be a list of dtypes");
+      }
+      kernel.weights = weights.get<std::vector<std::string>>();
     }
     manifest.kernels.push_back(std::move(kernel));
   }

@@ -26,7 +26,11 @@ struct ManifestKernel {
   std::string op;
   std::string where;  // empty: always
   int64_t rank = 0;
+  std::vector<std::string> weights;  // dtypes of W it takes; empty: f8e4m3, bf16 and f32
 };
+
+// Whether a kernel takes an op of which `lookup` knows the values: its `weights` and its `where`.
+bool Takes(const ManifestKernel& kernel, const WhereLookup& lookup);
 
 // What code is generated for (manifest.md); without a triple: none.
 struct CodegenTarget {

@@ -54,7 +54,7 @@ absl::StatusOr<Tensor> Resolve(const modelc_tensor& t) {
   out.rank = static_cast<int>(t.rank);
   std::copy_n(t.shape, out.rank, out.shape);
   if (absl::Status s = CheckExtent(*t.buffer, t.offset, *bytes); !s.ok()) return s;
-  if (t.offset % sdk::ElementBytes(t.dtype) != 0)
+  if (t.offset % sdk::Alignment(t.dtype) != 0)
     return absl::InvalidArgumentError(absl::StrCat("offset ", t.offset, " splits an element"));
   out.data = t.buffer->data + t.offset;
   if (t.scale != nullptr) {

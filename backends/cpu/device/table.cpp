@@ -39,6 +39,7 @@ std::string Manifest(uint32_t threads, uint64_t memory_bytes) {
     for (const KernelEntry& entry : family()) {
       nlohmann::json kernel = {{"name", entry.name}, {"op", entry.op}, {"rank", entry.rank}};
       if (*entry.where) kernel["where"] = entry.where;
+      if (entry.grouped_weights) kernel["weights"] = {"f8e4m3", "bf16", "f32", "int8", "int4"};
       kernels.push_back(std::move(kernel));
     }
   return nlohmann::json{{"schema", 1},

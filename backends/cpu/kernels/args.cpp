@@ -17,6 +17,8 @@ const char* DTypeName(modelc_dtype dtype) {
     case MODELC_F8E4M3: return "f8e4m3";
     case MODELC_I32: return "i32";
     case MODELC_U8: return "u8";
+    case MODELC_INT8: return "int8";
+    case MODELC_INT4: return "int4";
   }
   return "?";
 }

@@ -9,27 +9,27 @@ namespace {
 
 class GroupedLinear final : public Kernel {
  public:
-  GroupedLinear(bool silu_mul, bool quantize) : silu_mul_(silu_mul), quantize_(quantize) {}
+  GroupedLinear(bool silu_mul, Act act) : silu_mul_(silu_mul), act_(act) {}
 
   absl::Status Check(absl::Span<const Tensor> t) const override {
     absl::StatusOr<Dims> dims = silu_mul_ ? Match({{"x", {MODELC_F32}, "TK"},
                                                    {"rows", {MODELC_I32}, "M"},
                                                    {"offsets", {MODELC_I32}, "O"},
-                                                   {"Wg", kWeightDtypes, "EFK"},
-                                                   {"Wu", kWeightDtypes, "EFK"},
+                                                   {"Wg", kWeights, "EFK"},
+                                                   {"Wu", kWeights, "EFK"},
                                                    {"out", {MODELC_F32}, "MF"}},
                                                   t)
                                           : Match({{"x", {MODELC_F32}, "MK"},
                                                    {"offsets", {MODELC_I32}, "O"},
-                                                   {"W", kWeightDtypes, "ENK"},
+                                                   {"W", kWeights, "ENK"},
                                                    {"out", {MODELC_F32}, "MN"}},
                                                   t);
     if (!dims.ok()) return dims.status();
     if ((*dims)['O'] != (*dims)['E'] + 1)
       return absl::InvalidArgumentError("tensor 'offsets' has not one element more than there are experts");
-    if (!silu_mul_) return CheckWeight("W", t[2]);
-    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("Wg", t[3]));
-    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("Wu", t[4]));
+    if (!silu_mul_) return CheckWeight("W", t[2], act_);
+    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("Wg", t[3], act_));
+    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("Wu", t[4], act_));
     return CheckSameDtype(t[3], t[4]);
   }
 
@@ -43,7 +43,7 @@ class GroupedLinear final : public Kernel {
     for (int64_t e = 0; e < experts; ++e) active += offsets[e + 1] > offsets[e];
     if (worker.index() == 0) worker.AddTraffic({active * WeightBytes(w, rows) * (silu_mul_ ? 2 : 1), 0});
 
-    const InputRows packed = PackRows(ukernels_, x.as<float>(), x.shape[0], x.shape[1], w.dtype, quantize_, worker);
+    const InputRows packed = PackRows(ukernels_, x.as<float>(), x.shape[0], x.shape[1], w.dtype, act_, worker);
     const TileRunner tiles(ukernels_, worker);
     const int64_t size = TileRows(active * rows, worker), tiles_each = (rows + size - 1) / size;
     // Tiles are numbered over the experts that have rows; e is the one with tiles first … first+tiles_each-1.
@@ -68,19 +68,20 @@ class GroupedLinear final : public Kernel {
 
  private:
   const MatmulUkernels& ukernels_ = HostMatmul();
-  const bool silu_mul_, quantize_;
+  const bool silu_mul_;
+  const Act act_;
 };
 
 template <bool silu_mul>
 absl::StatusOr<std::unique_ptr<Kernel>> MakeGroupedLinear(const nlohmann::json& attributes) {
-  bool quantize;
-  MODELC_CPU_RETURN_IF_ERROR(ReadAct(attributes, &quantize));
-  return std::make_unique<GroupedLinear>(silu_mul, quantize);
+  Act act;
+  MODELC_CPU_RETURN_IF_ERROR(ReadAct(attributes, &act));
+  return std::make_unique<GroupedLinear>(silu_mul, act);
 }
 
 constexpr KernelEntry kEntries[] = {
-    {"grouped_linear", "grouped_linear", "", 0, MakeGroupedLinear<false>},
-    {"grouped_linear_silu_mul", "grouped_linear_silu_mul", "", 0, MakeGroupedLinear<true>},
+    {"grouped_linear", "grouped_linear", "", 0, MakeGroupedLinear<false>, /*grouped_weights=*/true},
+    {"grouped_linear_silu_mul", "grouped_linear_silu_mul", "", 0, MakeGroupedLinear<true>, /*grouped_weights=*/true},
 };
 
 }  // namespace

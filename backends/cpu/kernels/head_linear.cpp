@@ -20,11 +20,11 @@ class HeadLinear final : public Kernel {
 
   absl::Status Check(absl::Span<const Tensor> t) const override {
     const absl::StatusOr<Dims> dims = Match({{"x", {MODELC_F32}, "ThD"},
-                                             {"W", kWeightDtypes, "RL"},
+                                             {"W", kFloatWeights, "RL"},
                                              {"out", {MODELC_F32}, slice_.transposed ? "ThL" : "ThO"}},
                                             t);
     if (!dims.ok()) return dims.status();
-    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("W", t[1]));
+    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("W", t[1], Act::kNone));
     const int64_t heads = (*dims)['h'], rows = (*dims)['R'];
     if (heads == 0 || rows % heads != 0)
       return absl::InvalidArgumentError(

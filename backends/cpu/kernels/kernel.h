@@ -19,7 +19,7 @@ namespace modelc::cpu {
 // A modelc_tensor with its buffers looked up. data is null for a tensor that was left out.
 struct Tensor {
   std::byte* data = nullptr;
-  const float* scale = nullptr;  // block scales of an f8e4m3 weight
+  const float* scale = nullptr;  // block scales of an f8e4m3 weight (int8 and int4 hold their own)
   modelc_dtype dtype = MODELC_F32;
   int rank = 0;
   int64_t shape[4] = {1, 1, 1, 1};
@@ -98,6 +98,7 @@ struct KernelEntry {
   const char* where;              // manifest.md; "" for always
   int rank;
   absl::StatusOr<std::unique_ptr<Kernel>> (*make)(const nlohmann::json& attributes);
+  bool grouped_weights = false;   // takes int8 and int4 besides the dtypes a manifest need not name
 };
 
 // Each family of kernels is a file that defines one of these; device/table.cpp joins them.

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/simd/simd.h"
+#include "plugins/sdk/tensor.h"
 
 namespace modelc::cpu {
 namespace {
@@ -15,7 +16,11 @@ constexpr int64_t kBlock = 128;  // rows and columns that share a scale
 
 int64_t Blocks(int64_t n) { return (n + kBlock - 1) / kBlock; }
 
-int64_t ElementBytes(modelc_dtype dtype) { return dtype == MODELC_F8E4M3 ? 1 : dtype == MODELC_BF16 ? 2 : 4; }
+// Bytes of a row of k weights.
+int64_t RowBytes(modelc_dtype dtype, int64_t k) {
+  const int64_t group = static_cast<int64_t>(sdk::GroupBytes(dtype));
+  return group ? Blocks(k) * group : k * static_cast<int64_t>(sdk::ElementBytes(dtype));
+}
 
 int64_t RoundUp(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
@@ -29,7 +34,7 @@ Tensor Flat(Tensor t) {
 // linear with one weight, linear_silu_mul with two.
 class Linear final : public Kernel {
  public:
-  Linear(bool silu_mul, bool quantize) : silu_mul_(silu_mul), quantize_(quantize) {}
+  Linear(bool silu_mul, Act act) : silu_mul_(silu_mul), act_(act) {}
 
   absl::Status Check(absl::Span<const Tensor> given) const override {
     std::vector<Tensor> t(given.begin(), given.end());
@@ -39,24 +44,22 @@ class Linear final : public Kernel {
     }
     if (!silu_mul_) {
       MODELC_CPU_RETURN_IF_ERROR(
-          Match({{"x", {MODELC_F32}, "TK"}, {"W", kWeightDtypes, "NK"}, {"out", {MODELC_F32}, "TN"}}, t).status());
-      return CheckWeight("W", t[1]);
+          Match({{"x", {MODELC_F32}, "TK"}, {"W", kWeights, "NK"}, {"out", {MODELC_F32}, "TN"}}, t).status());
+      return CheckWeight("W", t[1], act_);
     }
-    MODELC_CPU_RETURN_IF_ERROR(Match({{"x", {MODELC_F32}, "TK"},
-                                      {"Wg", kWeightDtypes, "FK"},
-                                      {"Wu", kWeightDtypes, "FK"},
-                                      {"out", {MODELC_F32}, "TF"}},
-                                     t)
-                                   .status());
-    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("Wg", t[1]));
-    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("Wu", t[2]));
+    MODELC_CPU_RETURN_IF_ERROR(
+        Match({{"x", {MODELC_F32}, "TK"}, {"Wg", kWeights, "FK"}, {"Wu", kWeights, "FK"}, {"out", {MODELC_F32}, "TF"}},
+              t)
+            .status());
+    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("Wg", t[1], act_));
+    MODELC_CPU_RETURN_IF_ERROR(CheckWeight("Wu", t[2], act_));
     return CheckSameDtype(t[1], t[2]);
   }
 
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     const Tensor x = Flat(t[0]), &w = t[1], &out = t.back();
     const int64_t rows = w.shape[0];
-    const InputRows input = PackRows(ukernels_, x.as<float>(), x.shape[0], x.shape[1], w.dtype, quantize_, worker);
+    const InputRows input = PackRows(ukernels_, x.as<float>(), x.shape[0], x.shape[1], w.dtype, act_, worker);
     const TileRunner tiles(ukernels_, worker);
     const int64_t size = TileRows(rows, worker);
     for (int64_t n = worker.Next() * size; n < rows; n = worker.Next() * size) {
@@ -72,19 +75,20 @@ class Linear final : public Kernel {
 
  private:
   const MatmulUkernels& ukernels_ = HostMatmul();
-  const bool silu_mul_, quantize_;
+  const bool silu_mul_;
+  const Act act_;
 };
 
 template <bool silu_mul>
 absl::StatusOr<std::unique_ptr<Kernel>> MakeLinear(const nlohmann::json& attributes) {
-  bool quantize;
-  MODELC_CPU_RETURN_IF_ERROR(ReadAct(attributes, &quantize));
-  return std::make_unique<Linear>(silu_mul, quantize);
+  Act act;
+  MODELC_CPU_RETURN_IF_ERROR(ReadAct(attributes, &act));
+  return std::make_unique<Linear>(silu_mul, act);
 }
 
 constexpr KernelEntry kEntries[] = {
-    {"linear", "linear", "", 0, MakeLinear<false>},
-    {"linear_silu_mul", "linear_silu_mul", "", 0, MakeLinear<true>},
+    {"linear", "linear", "", 0, MakeLinear<false>, /*grouped_weights=*/true},
+    {"linear_silu_mul", "linear_silu_mul", "", 0, MakeLinear<true>, /*grouped_weights=*/true},
     {"head_linear", "head_linear", "", 0, MakeHeadLinear},
 };
 
@@ -100,18 +104,22 @@ const MatmulUkernels& HostMatmul() {
   return kMatmulPortable;
 }
 
-absl::Status ReadAct(const nlohmann::json& attributes, bool* quantize) {
+absl::Status ReadAct(const nlohmann::json& attributes, Act* act) {
   Attributes a(attributes);
-  int act = 0;
-  a.Choice("act", {"none", "e4m3_1x128_pow2"}, &act);
-  *quantize = act == 1;
+  int word = 0;
+  a.Choice("act", {"none", "e4m3_1x128_pow2", "int8_1x128"}, &word);
+  *act = static_cast<Act>(word);
   return a.Finish();
 }
 
-absl::Status CheckWeight(const char* name, const Tensor& w) {
+absl::Status CheckWeight(const char* name, const Tensor& w, Act act) {
   if (w.elements() == 0) return absl::InvalidArgumentError(absl::StrCat("tensor '", name, "' has no elements"));
   if (w.dtype == MODELC_F8E4M3 && w.scale == nullptr)
     return absl::InvalidArgumentError(absl::StrCat("tensor '", name, "' is f8e4m3 and has no block scales"));
+  const bool grouped = w.dtype == MODELC_INT8 || w.dtype == MODELC_INT4;
+  if (grouped != (act == Act::kRoundInt8))
+    return absl::InvalidArgumentError(
+        absl::StrCat("tensor '", name, "': int8 and int4 weights go with act int8_1x128, ", "and no others do"));
   return absl::OkStatus();
 }
 
@@ -122,12 +130,12 @@ absl::Status CheckSameDtype(const Tensor& gate, const Tensor& up) {
 
 uint64_t WeightBytes(const Tensor& w, int64_t rows) {
   const int64_t k = w.last(), scales = w.dtype == MODELC_F8E4M3 ? Blocks(rows) * Blocks(k) * sizeof(float) : 0;
-  return rows * k * ElementBytes(w.dtype) + scales;
+  return rows * RowBytes(w.dtype, k) + scales;
 }
 
 WeightRows RowsOf(const Tensor& w, int64_t matrix, int64_t first, int64_t count) {
   const int64_t rows = w.shape[w.rank - 2], k = w.last();
-  return {.data = w.data + (matrix * rows + first) * k * ElementBytes(w.dtype),
+  return {.data = w.data + (matrix * rows + first) * RowBytes(w.dtype, k),
           .dtype = w.dtype,
           .count = count,
           .k = k,
@@ -135,15 +143,16 @@ WeightRows RowsOf(const Tensor& w, int64_t matrix, int64_t first, int64_t count)
           .first = first};
 }
 
-InputRows PackRows(const MatmulUkernels& ukernels, const float* x, int64_t rows, int64_t k, modelc_dtype dtype,
-                   bool quantize, Worker& worker) {
+InputRows PackRows(const MatmulUkernels& ukernels, const float* x, int64_t rows, int64_t k, modelc_dtype dtype, Act act,
+                   Worker& worker) {
   const int64_t stride = ukernels.packed(k);
   float* packed = reinterpret_cast<float*>(worker.Shared(rows * stride * sizeof(float)));
-  float* rounded = quantize ? reinterpret_cast<float*>(worker.Scratch(k * sizeof(float))) : nullptr;
+  const bool round = act == Act::kRoundE4M3;  // to int8 `pack` does it
+  float* rounded = round ? reinterpret_cast<float*>(worker.Scratch(k * sizeof(float))) : nullptr;
   const auto [begin, end] = worker.Share(rows);
   for (int64_t t = begin; t < end; ++t) {
     const float* row = x + t * k;
-    if (quantize) {
+    if (round) {
       SimdFor(HostIsa()).fake_quantize(row, k, rounded);
       row = rounded;
     }

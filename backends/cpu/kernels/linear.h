@@ -19,13 +19,19 @@ namespace modelc::cpu {
 // The ukernels for this machine.
 const MatmulUkernels& HostMatmul();
 
+// What is done to a row of activations before the product.
+enum class Act { kNone, kRoundE4M3, kRoundInt8 };
+
 // Reads the attribute `act`, the only one of an op.
-absl::Status ReadAct(const nlohmann::json& attributes, bool* quantize);
+absl::Status ReadAct(const nlohmann::json& attributes, Act* act);
 
-inline constexpr std::initializer_list<modelc_dtype> kWeightDtypes = {MODELC_F8E4M3, MODELC_BF16, MODELC_F32};
+inline constexpr std::initializer_list<modelc_dtype> kFloatWeights = {MODELC_F8E4M3, MODELC_BF16, MODELC_F32};
+inline constexpr std::initializer_list<modelc_dtype> kWeights = {MODELC_F8E4M3, MODELC_BF16, MODELC_F32, MODELC_INT8,
+                                                                 MODELC_INT4};
 
-// What a TensorSpec cannot say of a weight: it has elements, and block scales where its dtype wants them.
-absl::Status CheckWeight(const char* name, const Tensor& w);
+// What a TensorSpec cannot say of a weight: it has elements, block scales where its dtype wants them, and goes with
+// `act`.
+absl::Status CheckWeight(const char* name, const Tensor& w, Act act);
 absl::Status CheckSameDtype(const Tensor& gate, const Tensor& up);
 
 // Bytes of `rows` rows of a weight with their scales.
@@ -34,10 +40,10 @@ uint64_t WeightBytes(const Tensor& w, int64_t rows);
 // Rows first … first+count-1 of a weight [N, K], or of matrix number `matrix` of a weight [E, N, K].
 WeightRows RowsOf(const Tensor& w, int64_t matrix, int64_t first, int64_t count);
 
-// x [rows, k] packed for weights of `dtype`, after the e4m3 round trip when `quantize`. The whole team does it and
-// waits until all rows are there; they live as long as the command.
-InputRows PackRows(const MatmulUkernels& ukernels, const float* x, int64_t rows, int64_t k, modelc_dtype dtype,
-                   bool quantize, Worker& worker);
+// x [rows, k] packed for weights of `dtype`, rounded as `act` says. The whole team does it and waits until all rows are
+// there; they live as long as the command.
+InputRows PackRows(const MatmulUkernels& ukernels, const float* x, int64_t rows, int64_t k, modelc_dtype dtype, Act act,
+                   Worker& worker);
 
 // Weight rows in a tile, so that `rows` of them make some tiles for every worker; at most MatmulUkernels::kMaxWeights.
 int64_t TileRows(int64_t rows, const Worker& worker);

@@ -179,7 +179,7 @@ static void DotMany(const WeightRows& w, const InputRows& x, const OutputRows& o
   }
 }
 
-static void Dot(const WeightRows& w, const InputRows& x, const OutputRows& out, std::byte* scratch) {
+static void DotFloats(const WeightRows& w, const InputRows& x, const OutputRows& out, std::byte* scratch) {
   float* panel = reinterpret_cast<float*>(scratch);
   float* scaled = panel + kPanelFloats;
   F32* acc = reinterpret_cast<F32*>(scaled + kScaledFloats);

@@ -5,7 +5,8 @@
 // Weights stay as the checkpoint has them, [rows, k] row-major, and are widened in registers (few rows of x) or once
 // into a float panel in L1 (many). Both ways keep one order of arithmetic, so a result never depends on how many rows
 // were asked for together: an output is `lanes` float sums that run over k in order, added up by halves at the end.
-// The order differs between instruction sets and between weight dtypes.
+// The order differs between instruction sets and between weight dtypes. Weights in int8 and int4 are multiplied with
+// rows that `pack` has rounded to int8; their sums are integers over groups of 128 columns (integers.inl).
 //
 // A widened weight is float(w)·scale rounded to float32: exact when the scale is a power of two. Scales must be below
 // 2^7 (the difference of the exponent biases rides on them), and activations times a scale below 2^47: where a few rows
@@ -23,7 +24,7 @@ namespace modelc::cpu {
 // Consecutive rows of a weight matrix.
 struct WeightRows {
   const void* data = nullptr;       // the first of them
-  modelc_dtype dtype = MODELC_F32;  // f8e4m3, bf16 or f32
+  modelc_dtype dtype = MODELC_F32;  // f8e4m3, bf16, f32, and for dot int8 or int4
   int64_t count = 0;
   int64_t k = 0;                 // elements in a row
   const float* scale = nullptr;  // block scales of the whole matrix, [⌈rows/128⌉, ⌈k/128⌉]; null unless f8e4m3
@@ -49,9 +50,10 @@ struct MatmulUkernels {
 
   // Bytes of scratch (64-byte aligned) that dot and accumulate want.
   size_t scratch;
-  // Floats in a packed row of k activations; keeps rows 64-byte aligned.
+  // Floats that the room for a packed row of k activations takes, whatever the weights; keeps rows 64-byte aligned.
   int64_t (*packed)(int64_t k);
-  // Brings a row of k activations into the order dot wants for weights of `dtype`, zeros at the end.
+  // Brings a row of k activations into the form dot wants for weights of `dtype`: floats in the order they are widened
+  // in, zeros at the end; for int8 and int4 rounded to integers, with a scale for each group.
   void (*pack)(modelc_dtype dtype, const float* x, int64_t k, float* out);
   // out[t][n] = x[t]·w[n] with x packed.
   void (*dot)(const WeightRows& w, const InputRows& x, const OutputRows& out, std::byte* scratch);

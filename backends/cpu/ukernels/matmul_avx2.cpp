@@ -1,4 +1,6 @@
 // Compiled with -mavx2 -mfma: 16 registers.
+#include <immintrin.h>
+
 #include "backends/cpu/ukernels/matmul.h"
 
 #define MODELC_SIMD_LANES 8
@@ -16,6 +18,8 @@ constexpr int kTileRows = 2;           // accumulate's: rows of x by 4 vectors o
 //
 #include "backends/cpu/ukernels/accumulate.inl"
 #include "backends/cpu/ukernels/dot.inl"
+//
+#include "backends/cpu/ukernels/integers.inl"
 #include "backends/cpu/ukernels/table.inl"
 
 }  // namespace

@@ -1,5 +1,7 @@
 // Compiled with -mavx512{f,bw,dq,vl} -mfma: 32 registers. Written for 512-bit vectors; not timed on such a processor
 // yet.
+#include <immintrin.h>
+
 #include "backends/cpu/ukernels/matmul.h"
 
 #define MODELC_SIMD_LANES 16
@@ -17,6 +19,8 @@ constexpr int kTileRows = 5;           // accumulate's: rows of x by 4 vectors o
 //
 #include "backends/cpu/ukernels/accumulate.inl"
 #include "backends/cpu/ukernels/dot.inl"
+//
+#include "backends/cpu/ukernels/integers.inl"
 #include "backends/cpu/ukernels/table.inl"
 
 }  // namespace

@@ -16,6 +16,8 @@ constexpr int kTileRows = 1;           // accumulate's: rows of x by 4 vectors o
 //
 #include "backends/cpu/ukernels/accumulate.inl"
 #include "backends/cpu/ukernels/dot.inl"
+//
+#include "backends/cpu/ukernels/integers.inl"
 #include "backends/cpu/ukernels/table.inl"
 
 }  // namespace

@@ -32,7 +32,7 @@ MODELC_INLINE void PackGroup(const float* x, float* out) {
     for (int i = 0; i < kLanes; ++i) out[j * kLanes + i] = x[W::Order(j, i)];
 }
 
-static void Pack(modelc_dtype dtype, const float* x, int64_t k, float* out) {
+static void PackFloats(modelc_dtype dtype, const float* x, int64_t k, float* out) {
   WithDtype(dtype, [&](auto weights) {
     using W = decltype(weights);
     int64_t g = 0;

@@ -69,6 +69,9 @@ absl::StatusOr<Code> GenerateCode(std::string_view manifestText, const std::stri
   MODELC_ASSIGN_OR_RETURN(const Manifest manifest, ParseManifest(manifestText));
   if (manifest.target.triple.empty() || !codegen::canGenerate(op))
     return absl::UnimplementedError(absl::StrCat("no generated code for op '", op, "' on this device"));
+  for (const TensorForm &form : tensors)
+    if (!codegen::canRead(form.dtype))
+      return absl::UnimplementedError(absl::StrCat("no generated code for weights in ", form.dtype));
   DialectRegistry registry;
   registry.insert<kernel::KernelDialect>();
   codegen::registerLowering(registry);

@@ -49,6 +49,8 @@ struct DefaultTiles {
 
 /// True for ops there is a function for.
 bool canGenerate(llvm::StringRef op);
+/// True for dtypes that such functions read: all but the weights in groups, int8 and int4.
+inline bool canRead(llvm::StringRef dtype) { return dtype != "int8" && dtype != "int4"; }
 /// All of them, by name.
 llvm::SmallVector<llvm::StringRef> generatedOps();
 /// Ops that work row by row and may be fused with their neighbours.

@@ -63,6 +63,28 @@ TEST(Manifest, ReadsKernels) {
   EXPECT_FALSE(manifest->HasOp("copy"));
 }
 
+TEST(Manifest, KernelsTakeIntegerWeightsOnlyByName) {
+  absl::StatusOr<Manifest> manifest = ParseManifest(R"({"schema": 1, "kernels": [
+      {"name": "old", "op": "linear"}, {"name": "new", "op": "linear", "weights": ["bf16", "int8"]},
+      {"name": "narrow", "op": "linear", "weights": ["int8"], "where": "K % 128 == 0"}]})");
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  const auto takes = [&](int kernel, std::string dtype, int64_t k) {
+    return Takes(manifest->kernels[kernel], [&](std::string_view name) -> std::optional<WhereValue> {
+      if (name == "K") return k;
+      return name == "W.dtype" ? std::optional<WhereValue>(dtype) : std::nullopt;
+    });
+  };
+  for (const char* dtype : {"f8e4m3", "bf16", "f32"}) EXPECT_TRUE(takes(0, dtype, 1)) << dtype;
+  for (const char* dtype : {"int8", "int4"}) EXPECT_FALSE(takes(0, dtype, 1)) << dtype;
+  EXPECT_TRUE(takes(1, "int8", 1));
+  EXPECT_FALSE(takes(1, "int4", 1));
+  EXPECT_FALSE(takes(1, "f32", 1));
+  EXPECT_TRUE(takes(2, "int8", 256));
+  EXPECT_FALSE(takes(2, "int8", 100));
+  // An op without a weight.
+  EXPECT_TRUE(Takes(manifest->kernels[0], [](std::string_view) { return std::nullopt; }));
+}
+
 TEST(Manifest, RefusesWhatThePageDoesNotAllow) {
   for (auto [text, message] : std::initializer_list<std::pair<std::string_view, std::string_view>>{
            {"", "not a JSON object"},
@@ -76,6 +98,8 @@ TEST(Manifest, RefusesWhatThePageDoesNotAllow) {
            {R"({"schema": 1, "kernels": [{"name": "a", "op": "add", "rank": 1.5}]})", "'rank' must be a whole number"},
            {R"({"schema": 1, "kernels": [{"name": "a", "op": "add", "where": 1}]})", "'where' must be a string"},
            {R"({"schema": 1, "kernels": [{"name": "a", "op": "add", "where": "K >"}]})", "kernel 'a': condition 'K >'"},
+           {R"({"schema": 1, "kernels": [{"name": "a", "op": "add", "weights": []}]})", "'weights' must be a list of dtypes"},
+           {R"({"schema": 1, "kernels": [{"name": "a", "op": "add", "weights": [1]}]})", "'weights' must be a list of dtypes"},
        }) {
     EXPECT_THAT(ParseManifest(text).status().message(), HasSubstr(std::string(message))) << text;
   }

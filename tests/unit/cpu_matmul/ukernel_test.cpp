@@ -75,7 +75,9 @@ std::vector<int32_t> Iota(int n) {
   return index;
 }
 
-TEST_P(UkernelTest, DotIsTheProduct) {
+class DotTest : public UkernelTest {};
+
+TEST_P(DotTest, IsTheProduct) {
   for (const int64_t k : {1, 7, 31, 64, 100, 128, 129, 576, 1030})
     for (const int64_t rows : {1, 5, 31})
       for (const int t : {1, 2, 3, 4, 5, 6, 7, 8, 13}) {
@@ -83,17 +85,18 @@ TEST_P(UkernelTest, DotIsTheProduct) {
         const RandomWeights w(dtype_, 1, first + rows, k, k);
         const std::vector<float> x = RandomFloats(t * k, t);
         const std::vector<float> out = Dot(w, first, rows, x, Iota(t));
+        const std::vector<double> seen = Seen(dtype_, x, k);
         for (int i = 0; i < t; ++i)
           for (int64_t n = 0; n < rows; ++n) {
             Sum sum;
-            for (int64_t c = 0; c < k; ++c) sum.Add(x[i * k + c], w.At(first + n, c));
+            for (int64_t c = 0; c < k; ++c) sum.Add(seen[i * k + c], w.At(first + n, c));
             ASSERT_NEAR(out[i * rows + n], sum.value, sum.tolerance())
                 << "k " << k << ", " << rows << " weights, row " << i << " of " << t << ", output " << n;
           }
       }
 }
 
-TEST_P(UkernelTest, DotOfARowHasTheSameBitsInAnyCompany) {
+TEST_P(DotTest, OfARowHasTheSameBitsInAnyCompany) {
   for (const auto [k, seed] : {std::pair(40, 3), {1030, 3}, {1030, 4}}) {
     const int64_t rows = 29;
     const RandomWeights w(dtype_, 1, rows, k, seed);
@@ -111,6 +114,43 @@ TEST_P(UkernelTest, DotOfARowHasTheSameBitsInAnyCompany) {
     // Nor on where a tile of weights begins.
     const std::vector<float> part = Dot(w, 13, 9, x, {5});
     ASSERT_EQ(0, std::memcmp(part.data(), &alone[5][13], 9 * sizeof(float)));
+  }
+}
+
+class IntegerDotTest : public UkernelTest {};
+
+// The integers of a group in extremes: sums of 16 and 32 bits in the kernels have room for them.
+TEST_P(IntegerDotTest, DoesNotOverflow) {
+  const int64_t k = 384, rows = 7;
+  RandomWeights w(dtype_, 1, rows, k, 1);
+  const bool int8 = dtype_ == MODELC_INT8;
+  const float one = 1;
+  for (size_t at = 0; at < w.data.size(); at += int8 ? 132 : 72) {
+    std::memcpy(&w.data[at], &one, sizeof one);
+    std::memset(&w.data[at + 4], int8 ? -127 : 0xff, int8 ? 128 : 4);  // int4: factors of 255
+    if (!int8) std::memset(&w.data[at + 8], at / 72 % 2 ? 0x00 : 0xff, 64);
+  }
+  for (const int t : {1, 4, 9})
+    for (const float sign : {1.0f, -1.0f}) {
+      const std::vector<float> out = Dot(w, 0, rows, std::vector<float>(t * k, 127 * sign), Iota(t));
+      for (int64_t n = 0; n < t * rows; ++n) {
+        double want = 0;
+        for (int64_t g = 0; g < 3; ++g)
+          want += 128 * 127.0 * (int8 ? -127 : (n % rows * 3 + g) % 2 ? -8 * 255 : 7 * 255);
+        ASSERT_EQ(out[n], sign * want) << n;
+      }
+    }
+}
+
+TEST_P(IntegerDotTest, OfWhatIsNotFiniteIsNaN) {
+  const RandomWeights w(dtype_, 1, 5, 300, 1);
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    std::vector<float> x = RandomFloats(2 * 300, 1);
+    const std::vector<float> clean = Dot(w, 0, 5, x, {1});
+    x[140] = bad;
+    const std::vector<float> out = Dot(w, 0, 5, x, {0, 1});
+    for (int n = 0; n < 5; ++n) EXPECT_TRUE(std::isnan(out[n])) << bad;
+    EXPECT_EQ(0, std::memcmp(&out[5], clean.data(), 5 * sizeof(float)));  // the row beside it is untouched
   }
 }
 
@@ -158,15 +198,23 @@ TEST_P(UkernelTest, SiluMul) {
   }
 }
 
+std::string CaseName(const testing::TestParamInfo<std::tuple<Table, modelc_dtype>>& info) {
+  static const char* const names[] = {"f32", "bf16", "f8e4m3", "", "", "int8", "int4"};
+  return std::string(std::get<0>(info.param).name) + "_" + names[std::get<1>(info.param)];
+}
+
 INSTANTIATE_TEST_SUITE_P(All, UkernelTest,
                          testing::Combine(testing::ValuesIn(Tables()),
                                           testing::Values(MODELC_F8E4M3, MODELC_BF16, MODELC_F32)),
-                         [](const auto& info) {
-                           const modelc_dtype dtype = std::get<1>(info.param);
-                           return std::string(std::get<0>(info.param).name) + (dtype == MODELC_F8E4M3 ? "_f8e4m3"
-                                                                               : dtype == MODELC_BF16 ? "_bf16"
-                                                                                                      : "_f32");
-                         });
+                         CaseName);
+INSTANTIATE_TEST_SUITE_P(All, DotTest,
+                         testing::Combine(testing::ValuesIn(Tables()),
+                                          testing::Values(MODELC_F8E4M3, MODELC_BF16, MODELC_F32, MODELC_INT8,
+                                                          MODELC_INT4)),
+                         CaseName);
+INSTANTIATE_TEST_SUITE_P(All, IntegerDotTest,
+                         testing::Combine(testing::ValuesIn(Tables()), testing::Values(MODELC_INT8, MODELC_INT4)),
+                         CaseName);
 
 }  // namespace
 }  // namespace modelc::cpu

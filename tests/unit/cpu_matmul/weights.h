@@ -2,10 +2,12 @@
 #ifndef MODELC_TESTS_UNIT_CPU_MATMUL_WEIGHTS_H_
 #define MODELC_TESTS_UNIT_CPU_MATMUL_WEIGHTS_H_
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <random>
 #include <vector>
 
@@ -20,7 +22,9 @@ inline double E4M3Value(uint8_t b) {
   return b & 0x80 ? -value : value;
 }
 
-// `matrices` weights [rows, k]; block scales when f8e4m3: powers of two where `seed` is even.
+inline bool IsGrouped(modelc_dtype dtype) { return dtype == MODELC_INT8 || dtype == MODELC_INT4; }
+
+// `matrices` weights [rows, k]; block scales when f8e4m3: powers of two where `seed` is even; extremes in int8 and int4.
 struct RandomWeights {
   RandomWeights(modelc_dtype dtype, int64_t matrices, int64_t rows, int64_t k, uint32_t seed)
       : dtype(dtype), rows(rows), k(k), values(matrices * rows * k) {
@@ -34,6 +38,12 @@ struct RandomWeights {
       const auto* bytes = reinterpret_cast<const std::byte*>(&element);
       data.insert(data.end(), bytes, bytes + sizeof(element));
     };
+    if (IsGrouped(dtype)) {
+      for (int64_t row = 0; row < matrices * rows; ++row)
+        for (int64_t g = 0; g < k_blocks; ++g)
+          PutGroup(random, &values[row * k + g * 128], std::min<int64_t>(128, k - g * 128));
+      return;
+    }
     for (size_t i = 0; i < values.size(); ++i) {
       const int64_t matrix = i / (rows * k), row = i / k % rows, column = i % k;
       if (dtype == MODELC_F8E4M3) {
@@ -53,6 +63,27 @@ struct RandomWeights {
     }
   }
 
+  // A group of int8 or int4: its scale, for int4 a factor for each 32 columns, and the columns; none beyond `n`.
+  void PutGroup(std::mt19937& random, double* to, int64_t n) {
+    const bool int8 = dtype == MODELC_INT8;
+    std::byte group[132] = {};
+    const float scale = 0.01f * (1 + random() % 7);
+    std::memcpy(group, &scale, sizeof scale);
+    for (int64_t c = 0; c < 128; ++c) {
+      const bool extreme = random() % 4 == 0;
+      if (int8) {
+        const int q = extreme ? (random() % 2 ? 127 : -127) : static_cast<int>(random() % 255) - 127;
+        if (c < n) group[4 + c] = static_cast<std::byte>(q), to[c] = double{scale} * q;
+        continue;
+      }
+      if (c % 32 == 0) group[4 + c / 32] = static_cast<std::byte>(extreme ? 255 : random() % 256);
+      const int q = c >= n ? 0 : extreme ? (random() % 2 ? 7 : -8) : static_cast<int>(random() % 16) - 8;
+      group[8 + c / 2] |= static_cast<std::byte>((q + 8) << (c % 2 ? 4 : 0));
+      if (c < n) to[c] = double{scale} * static_cast<int>(group[4 + c / 32]) * q;
+    }
+    data.insert(data.end(), group, group + (int8 ? 132 : 72));
+  }
+
   double At(int64_t row, int64_t column, int64_t matrix = 0) const {
     return values[(matrix * rows + row) * k + column];
   }
@@ -70,6 +101,21 @@ inline std::vector<float> RandomFloats(size_t n, uint32_t seed) {
   std::vector<float> v(n);
   for (float& x : v) x = normal(random);
   return v;
+}
+
+// What products with weights of `dtype` see of rows of k activations: int8 in groups of 128 for grouped ones.
+inline std::vector<double> Seen(modelc_dtype dtype, const std::vector<float>& x, int64_t k) {
+  std::vector<double> out(x.begin(), x.end());
+  if (!IsGrouped(dtype)) return out;
+  for (size_t row = 0; row < x.size(); row += k)
+    for (size_t begin = row; begin < row + k; begin += 128) {
+      const size_t end = std::min<size_t>(row + k, begin + 128);
+      float most = 0;
+      for (size_t i = begin; i < end; ++i) most = std::max(most, std::abs(x[i]));
+      const float inverse = most < 1e-30f ? 0 : 127.0f / most, scale = most / 127.0f;
+      for (size_t i = begin; i < end; ++i) out[i] = double{std::nearbyint(x[i] * inverse)} * scale;
+    }
+  return out;
 }
 
 // A sum of products and the error that float32 may make in it: a few units in the last place of the sum of magnitudes.

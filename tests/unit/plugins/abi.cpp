@@ -14,3 +14,4 @@ static_assert(offsetof(modelc_code_tensor, shape) == 16 && sizeof(modelc_code_te
 
 static_assert(MODELC_INVALID_ARGUMENT == 3 && MODELC_UNAVAILABLE == 14);
 static_assert(MODELC_F32 == 0 && MODELC_BF16 == 1 && MODELC_F8E4M3 == 2 && MODELC_I32 == 3 && MODELC_U8 == 4);
+static_assert(MODELC_INT8 == 5 && MODELC_INT4 == 6);
