@@ -83,8 +83,20 @@ def LMQuantize : Pass<"lm-quantize", "::mlir::ModuleOp"> {
     published code rounds, to e4m3 in groups of 128: the inputs of FP8 linears, latents, the indexer's queries and keys; its float32
     pages round nothing else. `fast` keeps e4m3 pages and leaves activations as they are. Before the indexer's queries
     and keys are rounded they are Hadamard-rotated, which spreads outliers and leaves their products unchanged.
+
+    `weights-format` is what the large matrices are converted to when they are loaded: those of dense and expert feed-forwards, the
+    projections of attention and indexer, and the head over the vocabulary. `f8` leaves them as the checkpoint has them. `bf16` holds e4m3 times
+    a power of two exactly. `int8` and `int4` have their rows in groups of 128 (plugins/abi/ops.md), and the rows they are multiplied with are rounded to int8
+    in such groups (`act`), so that kernels may sum integers; that is rounding of `fast`, and the other numerics refuse it. The head becomes
+    int8 in both. As published stay embeddings, norms, the router, the indexer's head weights, the projection in front of the MTP layer and,
+    in int8 and int4, `kv_b_proj`: `lm.head_linear` sums its columns as well as its rows.
+
+        %y = lm.linear %x <"o_proj.weight", "o_proj.weight_scale_inv", tensor<7168x16384xf8E4M3FN>> to [7168]
+        // becomes, with weights-format=int8
+        %y = lm.linear %x <"o_proj.weight", "o_proj.weight_scale_inv", tensor<7168x16384xf8E4M3FN>, "int8"> to [7168] act "int8_1x128"
   }];
   let options = [
+    Option<"weightsFormat", "weights-format", "std::string", /*default=*/"\"f8\"", "Large matrices: f8, bf16, int8 or int4">,
     Option<"numerics", "numerics", "std::string", /*default=*/"\"fast\"", "reference, deepseek or fast">,
     Option<"kvDtype", "kv-dtype", "std::string", /*default=*/"\"\"",
            "Cache pages: f8, bf16 or f32; empty: f8 for fast, f32 otherwise">];

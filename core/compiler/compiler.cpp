@@ -45,7 +45,8 @@ std::string hashOf(std::string_view model, const CompileOptions &options) {
     if (auto library = llvm::MemoryBuffer::getFile(extension))
       add(std::string_view((*library)->getBufferStart(), (*library)->getBufferSize()));
   for (const std::string &text : {options.source_passes, options.manifest, options.backend, options.numerics,
-                                  options.attention, options.kv_dtype, options.generate})
+                                  options.attention, options.kv_dtype, options.weights_format,
+                                  options.generate})
     add(text);
   for (const TunedSchedule &tuned : options.tuned)
     add(absl::StrCat(tuned.op, " ", tuned.shape, " ", tuned.schedule));

@@ -155,6 +155,13 @@ Weight ReadWeight(Reader& read, const json& value, std::string_view where) {
   read.Check(stacked == (weight.experts > 0), where, "must have {expert} in its name when it has experts, and only then");
   read.Check(!stacked || weight.shape.empty() || weight.shape[0] == weight.experts, where,
              "wants the experts as its first dimension");
+  if (value.is_object() && value.contains("format")) {
+    weight.format = read.ElementType(value["format"], where);
+    read.Check(*weight.format == DType::kBF16 || IsGrouped(*weight.format), where,
+               "has a format that is none of bf16, int8, int4");
+    read.Check(weight.shape.size() >= 2, where, "has a format but fewer than 2 dimensions");
+  }
+  read.Check(ByteSize(weight.dtype) > 0, where, "is stored in a dtype that no checkpoint has");
   read.Check(weight.scale.empty() || weight.shape.size() >= 2, where, "has scales but fewer than 2 dimensions");
   return weight;
 }

@@ -49,9 +49,11 @@ struct Buffer {
 struct Weight {
   std::string name;             // "model.layers.{layer}.self_attn.q_a_proj.weight"
   std::string scale;            // "….weight_scale_inv", or empty
-  DType dtype = DType::kF32;    // as stored
+  DType dtype = DType::kF32;    // as the checkpoint stores it
   std::vector<int64_t> shape;   // with the expert dimension first where there is one
   int64_t experts = 0;          // 0: no {expert} in the name
+  std::optional<DType> format = {};  // bf16, int8 or int4: what it is converted to when it is bound; kernels then get no scales
+  DType bound() const { return format.value_or(dtype); }
 };
 
 // Values known at compile time (rope inverse frequencies).

@@ -72,6 +72,7 @@ std::string Serialize(const Program& program) {
                               {"dtype", Name(weight.dtype)},
                               {"shape", weight.shape},
                               {"experts", weight.experts}});
+    if (weight.format) out["weights"].back()["format"] = Name(*weight.format);
   }
   for (const Constant& constant : program.constants) {
     out["constants"].push_back({{"name", constant.name}, {"values", constant.values}});

@@ -46,9 +46,16 @@ def Kernel_BufferOp : Kernel_Op<"buffer", [Symbol, HasParent<"ProgramOp">]> {
 
 def Kernel_WeightOp : Kernel_Op<"weight", [Symbol, HasParent<"ProgramOp">]> {
   let summary = "A tensor of the checkpoint, or one per layer";
-  let description = [{`kernel.weight @w0 "model.layers.{layer}.mlp.gate.weight" scale "" : tensor<256x7168xbf16>`}];
-  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, StrAttr:$scale, TypeAttr:$type);
-  let assemblyFormat = "$sym_name $name `scale` $scale `:` $type attr-dict";
+  let description = [{
+    Its type is the checkpoint's; `to` is what it is converted to when it is loaded (bf16, int8 or int4).
+
+        kernel.weight @w0 "model.layers.{layer}.mlp.gate.weight" scale "" : tensor<256x7168xbf16>
+        kernel.weight @w1 "lm_head.weight" scale "" to "int8" : tensor<129280x7168xbf16>
+
+    (C1) `to` is bf16, int8 or int4}];
+  let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, StrAttr:$scale, OptionalAttr<StrAttr>:$format, TypeAttr:$type);
+  let assemblyFormat = "$sym_name $name `scale` $scale (`to` $format^)? `:` $type attr-dict";
+  let hasVerifier = 1;
 }
 
 def Kernel_ConstantOp : Kernel_Op<"constant", [Symbol, HasParent<"ProgramOp">]> {

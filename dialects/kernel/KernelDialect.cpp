@@ -78,6 +78,13 @@ LogicalResult BufferOp::verify() {
   return success();
 }
 
+LogicalResult WeightOp::verify() {
+  const auto format = getFormat().value_or("bf16");
+  if (format != "bf16" && format != "int8" && format != "int4")
+    return emitOpError("(C1) converts to '") << format << "'; want bf16, int8 or int4";
+  return success();
+}
+
 LogicalResult EntryOp::verify() {
   auto program = cast<ProgramOp>((*this)->getParentOp());
   for (NamedAttribute output : getOutputs()) {

@@ -66,6 +66,9 @@ struct KernelCall {
 bool isPrimitive(mlir::Operation *op);
 KernelCall getKernelCall(RowOpInterface op);
 
+/// What a weight may be converted to when it is loaded.
+inline bool isWeightFormat(llvm::StringRef format) { return format == "bf16" || format == "int8" || format == "int4"; }
+
 /// The attribute that says how an op is computed (`#lm.dsa`, `#lm.mla`, `#lm.moe`).
 constexpr llvm::StringLiteral kSchedule = "schedule";
 /// True for primitives that have one.

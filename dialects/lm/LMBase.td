@@ -47,14 +47,18 @@ def LM_WeightAttr : LM_Attr<"Weight", "weight"> {
   let summary = "A tensor of the checkpoint, found and checked";
   let description = [{
     `name` may hold `{layer}` (the number of the layer around it) and `{expert}` (all experts stacked along a new first
-    dimension). `scale` names the float32 scales of 128x128 blocks, or is empty.
+    dimension). `scale` names the float32 scales of 128x128 blocks, or is empty. `format` (set by `lm-quantize`: bf16, int8 or
+    int4) is what the weight is converted to when it is loaded, and what kernels then read.
 
         #lm.weight<"model.layers.{layer}.mlp.gate.weight", "", tensor<256x7168xbf16>>
+        #lm.weight<"model.layers.{layer}.self_attn.o_proj.weight", "…weight_scale_inv", tensor<7168x16384xf8E4M3FN>, "int8">
 
     Ops write it without `#lm.weight`.
   }];
-  let parameters = (ins StringRefParameter<>:$name, StringRefParameter<>:$scale, "::mlir::RankedTensorType":$type);
-  let assemblyFormat = "`<` $name `,` $scale `,` $type `>`";
+  let parameters = (ins StringRefParameter<>:$name, StringRefParameter<>:$scale, "::mlir::RankedTensorType":$type,
+                        OptionalParameter<"::mlir::StringAttr">:$format);
+  let assemblyFormat = "`<` $name `,` $scale `,` $type (`,` $format^)? `>`";
+  let genVerifyDecl = 1;
 }
 
 def LM_Rows : AnyTypeOf<[LM_RowsType, AnyRankedTensor], "rows or a ranked tensor">;

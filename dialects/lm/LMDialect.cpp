@@ -31,6 +31,13 @@ static void printRowTypes(OpAsmPrinter &printer, Operation *, Type type) {
 #define GET_OP_CLASSES
 #include "dialects/lm/LM.cpp.inc"
 
+LogicalResult WeightAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef, StringRef, RankedTensorType,
+                                 StringAttr format) {
+  if (!format || isWeightFormat(format.getValue()))
+    return success();
+  return emitError() << "weight format " << format << " is not one of bf16, int8, int4";
+}
+
 LogicalResult CacheType::verify(function_ref<InFlightDiagnostic()> emitError, StringRef kind) {
   if (kind == "latent" || kind == "index")
     return success();

@@ -44,16 +44,22 @@ SmallVector<StringRef> words(StringRef text) {
 }
 
 // Weights and sizes are attributes of any kind; numbers default to i64 and f64. A resolved weight is written `<name,
-// scale, type>`: with `#lm.weight` in front, the `#` would make it a result number of the value before.
+// scale, type, format>`: with `#lm.weight` in front, the `#` would make it a result number of the value before.
 ParseResult parseClauseValue(OpAsmParser &parser, StringRef name, NamedAttrList &attrs) {
   Attribute value;
+  const SMLoc loc = parser.getCurrentLocation();
   if (succeeded(parser.parseOptionalLess())) {
-    std::string tensor, scale;
+    std::string tensor, scale, format;
     RankedTensorType type;
     if (parser.parseString(&tensor) || parser.parseComma() || parser.parseString(&scale) || parser.parseComma() ||
-        parser.parseType(type) || parser.parseGreater())
+        parser.parseType(type) || (succeeded(parser.parseOptionalComma()) && parser.parseString(&format)) ||
+        parser.parseGreater())
       return failure();
-    value = WeightAttr::get(parser.getContext(), tensor, scale, type);
+    Builder &b = parser.getBuilder();
+    value = WeightAttr::getChecked([&] { return parser.emitError(loc); }, b.getContext(), StringRef(tensor),
+                                   StringRef(scale), type, format.empty() ? StringAttr() : b.getStringAttr(format));
+    if (!value)
+      return failure();
   } else if (parser.parseAttribute(value, Type())) {
     return failure();
   }

@@ -53,7 +53,7 @@ const Command kBuildCommand = {
     "build", "compile a model ahead of time",
     "usage: modelc build MODEL.mlir --weights DIR -o FILE\n\n"
     "Writes the compiled program and where its weights are; every command takes FILE in place of MODEL.mlir. The flags\n"
-    "that shape a program (--config, --numerics, --kv-dtype, --max-*) are given here and hold from then on.",
+    "that shape a program (--config, --numerics, --weights-format, --kv-dtype, --max-*) are given here and hold from then on.",
     Declare, Run};
 
 }  // namespace modelc

@@ -79,6 +79,8 @@ void DeclareModelFlags(po::options_description& options, po::positional_options_
       ("attention", po::value<std::string>()->default_value(""),
        "a variant of sparse attention, as options of lm-vary-attention: dense, or top=N block=N window=N reuse=N index-format=F")
       ("kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, bf16 or f32")
+      ("weights-format", po::value<std::string>()->default_value("f8"),
+       "large matrices: f8 (as the checkpoint has them), bf16, int8 or int4 (docs/weight-formats.md)")
       ("generate", po::value<std::string>()->default_value("fused"), "ops to run as generated code, not by the plugin's kernel: 'dsa.*,fused'")
       ("tuning", po::value<std::string>()->default_value(""),
        "schedules that modelc tune found; without it: those in ~/.cache/modelc/tuning.json, if any; none: no such record")
@@ -101,7 +103,7 @@ namespace {
 
 // What a compiled program has fixed.
 constexpr const char* kCompileFlags[] = {"config",   "extension", "source-passes", "numerics",      "attention",
-                                         "kv-dtype", "generate",  "tuning",        "max-context",   "max-sequences",
+                                         "kv-dtype", "weights-format", "generate",  "tuning",        "max-context",   "max-sequences",
                                          "max-rows"};
 
 absl::StatusOr<CompileOptions> CompileFlags(const po::variables_map& flags, const fs::path& weights_dir) {
@@ -126,6 +128,7 @@ absl::StatusOr<CompileOptions> CompileFlags(const po::variables_map& flags, cons
   options.source_passes = Text(flags, "source-passes");
   options.attention = Text(flags, "attention");
   options.kv_dtype = Text(flags, "kv-dtype");
+  options.weights_format = Text(flags, "weights-format");
   options.generate = Text(flags, "generate");
   MODELC_ASSIGN_OR_RETURN(options.max_rows, limit("max-rows", 1));
   MODELC_ASSIGN_OR_RETURN(options.max_sequences, limit("max-sequences", 1));

@@ -28,6 +28,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
       "numerics", po::value<std::string>()->default_value("fast"), "reference, deepseek or fast")(
       "attention", po::value<std::string>()->default_value(""), "lm-vary-attention's options")(
       "kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, bf16 or f32")(
+      "weights-format", po::value<std::string>()->default_value("f8"), "large matrices: f8, bf16, int8 or int4")(
       "generate", po::value<std::string>()->default_value("fused"), "ops to generate, with wildcards")(
       "tuning", po::value<std::string>()->default_value(""), "a record that modelc tune wrote")(
       "max-rows", po::value<int64_t>()->default_value(512), "rows in one step")(
@@ -66,6 +67,7 @@ absl::StatusOr<int> Run(const po::variables_map& flags) {
   compile.numerics = Text(flags, "numerics");
   compile.attention = Text(flags, "attention");
   compile.kv_dtype = Text(flags, "kv-dtype");
+  compile.weights_format = Text(flags, "weights-format");
   compile.generate = Text(flags, "generate");
   compile.max_rows = flags["max-rows"].as<int64_t>();
   compile.max_sequences = flags["max-sequences"].as<int64_t>();

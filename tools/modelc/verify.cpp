@@ -1,4 +1,4 @@
-// modelc verify: holds what a model computes against a golden folder, or against another backend.
+// modelc verify: holds what a model computes against a golden folder, another backend, or the weights as published.
 #include <algorithm>
 #include <iostream>
 #include <random>
@@ -25,7 +25,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
   options.add_options()
       ("golden", po::value<std::string>()->default_value(""), "golden folder: config, weights, ids and what they must give")
       ("against", po::value<std::string>()->default_value(""), "a backend that must give the same on the given weights")
-      ("tokens", po::value<int64_t>()->default_value(kAgainstTokens), "random tokens that --against runs");
+      ("tokens", po::value<int64_t>()->default_value(kAgainstTokens), "random tokens to run where there is no golden");
 }
 
 // What each numerics promises against its golden file.
@@ -57,7 +57,11 @@ absl::StatusOr<Promise> PromiseOf(const std::string& numerics) {
 // --numerics means `reference` here unless it is given: the strictest promise.
 po::variables_map WithDefaults(const po::variables_map& flags) {
   po::variables_map out = flags;
-  if (flags["numerics"].defaulted()) out.at("numerics").value() = std::string("reference");
+  // Integer formats round activations, which `fast` alone does.
+  const std::string format = Text(flags, "weights-format");
+  if (flags["numerics"].defaulted() && format != "int8" && format != "int4") {
+    out.at("numerics").value() = std::string("reference");
+  }
   if (!Text(flags, "golden").empty()) out.at("weights").value() = Text(flags, "golden");
   return out;
 }
@@ -169,8 +173,42 @@ absl::StatusOr<int> VerifyGolden(const po::variables_map& flags) {
                 flags["json"].as<bool>());
 }
 
+absl::StatusOr<std::vector<int32_t>> RandomIds(const Program& program, const po::variables_map& flags) {
+  const int64_t tokens = flags["tokens"].as<int64_t>(), limit = program.limits[static_cast<int>(Size::kC)];
+  if (tokens < 1 || tokens > limit) {
+    return absl::InvalidArgumentError(absl::StrCat("--tokens is ", tokens, "; it must be from 1 to ", limit));
+  }
+  MODELC_ASSIGN_OR_RETURN(const int64_t vocab, program.Parameter("vocab_size"));
+  std::mt19937 random(1);
+  std::vector<int32_t> ids(tokens);
+  for (int32_t& id : ids) id = std::uniform_int_distribution<int32_t>(0, vocab - 1)(random);
+  return ids;
+}
+
+// What a format of the weights costs in accuracy: the same model, backend and numerics with the checkpoint's weights.
+// Choices are imposed, as one near tie that flips would hide how far the values are.
+absl::StatusOr<int> VerifyFormat(const po::variables_map& flags) {
+  const std::string format = Text(flags, "weights-format");
+  po::variables_map published_flags = flags;
+  published_flags.at("weights-format").value() = std::string("f8");
+  MODELC_ASSIGN_OR_RETURN(OpenedModel published, OpenModel(published_flags));
+  MODELC_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, RandomIds(published.program, flags));
+  MODELC_ASSIGN_OR_RETURN(const Trace expected, RunModel(published, ids, nullptr));
+  MODELC_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(flags));
+  const Program program = model.program;
+  const Imposed imposed{.from = expected, .hidden = true};
+  MODELC_ASSIGN_OR_RETURN(const Trace trace, RunModel(model, ids, &imposed));
+  const double rms = format == "bf16" ? 1e-2 : format == "int8" ? 1e-1 : 5e-1;
+  const Tolerance tolerance{.logits_max = {}, .logits_rms = rms, .values_max = {}, .choice_margin = {}};
+  return Finish({program, "weights as published",
+                 absl::StrFormat("logits of %s weights within %g relative RMS, with the choices of published ones; drafts "
+                                 "from their hidden states",
+                                 format, rms),
+                 ids.size(), Compare(expected, trace, tolerance)},
+                flags["json"].as<bool>());
+}
+
 absl::StatusOr<int> VerifyAgainst(const po::variables_map& flags) {
-  const int64_t tokens = flags["tokens"].as<int64_t>();
   MODELC_ASSIGN_OR_RETURN(OpenedModel model, OpenModel(flags));
   po::variables_map other_flags = flags;
   other_flags.at("backend").value() = Text(flags, "against");
@@ -180,16 +218,8 @@ absl::StatusOr<int> VerifyAgainst(const po::variables_map& flags) {
     return absl::InvalidArgumentError(
         absl::StrCat("--against ", program.backend, " is the backend under test; name another one with --backend"));
   }
-  const int64_t limit = program.limits[static_cast<int>(Size::kC)];
-  if (tokens < 1 || tokens > limit) {
-    return absl::InvalidArgumentError(absl::StrCat("--tokens is ", tokens, "; it must be from 1 to ", limit));
-  }
-  MODELC_ASSIGN_OR_RETURN(const int64_t vocab, program.Parameter("vocab_size"));
+  MODELC_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, RandomIds(program, flags));
   MODELC_ASSIGN_OR_RETURN(const int64_t k, program.Parameter("index_topk"));
-  std::mt19937 random(1);
-  std::vector<int32_t> ids(tokens);
-  for (int32_t& id : ids) id = std::uniform_int_distribution<int32_t>(0, vocab - 1)(random);
-
   MODELC_ASSIGN_OR_RETURN(Trace expected, RunModel(other, ids, nullptr));
   std::map<ValueKey, TracedRows> margins;
   for (const auto& [key, value] : expected.values) {
@@ -214,18 +244,25 @@ absl::StatusOr<int> VerifyAgainst(const po::variables_map& flags) {
 absl::StatusOr<int> Run(const po::variables_map& given) {
   const po::variables_map flags = WithDefaults(given);
   const bool golden = !Text(flags, "golden").empty(), against = !Text(flags, "against").empty();
-  if (golden == against) return absl::InvalidArgumentError("name what to hold the model against: --golden DIR or --against BACKEND");
+  const bool format = Text(flags, "weights-format") != "f8";
+  if (golden && against) return absl::InvalidArgumentError("--golden and --against exclude each other");
+  if (!golden && !against && !format) {
+    return absl::InvalidArgumentError(
+        "name what to hold the model against: --golden DIR or --against BACKEND, or a --weights-format to hold against f8");
+  }
   if (golden && !given["weights"].defaulted()) return absl::InvalidArgumentError("--golden brings its own weights; drop --weights");
-  return golden ? VerifyGolden(flags) : VerifyAgainst(flags);
+  return golden ? VerifyGolden(flags) : against ? VerifyAgainst(flags) : VerifyFormat(flags);
 }
 
 }  // namespace
 
 const Command kVerifyCommand = {
-    "verify", "compare what a model computes with golden values, or two backends",
+    "verify", "compare what a model computes with golden values, two backends, or two formats of weights",
     "usage: modelc verify MODEL.mlir --golden DIR [--numerics reference|deepseek|fast]\n"
-    "       modelc verify MODEL.mlir [--weights DIR] --against BACKEND [--tokens N]\n\n"
+    "       modelc verify MODEL.mlir [--weights DIR] --against BACKEND [--tokens N]\n"
+    "       modelc verify MODEL.mlir [--weights DIR] --weights-format bf16|int8|int4 [--tokens N]\n\n"
     "Runs the golden's tokens (or random ones) and compares logits, hidden states, selected positions and experts.\n"
+    "With a format of the weights alone, what it changes against the published ones.\n"
     "Exit status 1, and the first value outside its tolerance, when the promise of the numerics is not kept.\n"
     "--max-rows 1 feeds the tokens one by one, as decoding does.",
     Declare, Run};

@@ -34,6 +34,8 @@ public:
       return {buffer.getType(), llvm::to_vector(buffer.getDims())};
     if (auto weight = dyn_cast<kernel::WeightOp>(declared)) {
       auto type = cast<RankedTensorType>(weight.getType());
+      if (weight.getFormat()) // the others were refused when kernels were selected
+        return {b.getBF16Type(), sizes(type.getShape())};
       return {type.getElementType(), sizes(type.getShape()), isa<Float8E4M3FNType>(type.getElementType())};
     }
     if (auto constant = dyn_cast<kernel::ConstantOp>(declared))

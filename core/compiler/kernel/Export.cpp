@@ -53,6 +53,8 @@ private:
       auto type = cast<RankedTensorType>(weight.getType());
       Weight out{weight.getName().str(), weight.getScale().str(), dtypeOf(type.getElementType()), type.getShape().vec(),
                  0};
+      if (auto format = weight.getFormat())
+        out.format = ParseDType({format->data(), format->size()});
       out.experts = weight.getName().contains("{expert}") ? out.shape.front() : 0;
       program.weights.push_back(std::move(out));
     } else if (auto constant = dyn_cast<kernel::ConstantOp>(declared)) {

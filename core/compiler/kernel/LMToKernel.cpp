@@ -127,7 +127,7 @@ private:
       placeDeclaration();
       std::string name = "w" + std::to_string(weights.size() - 1);
       kernel::WeightOp::create(b, loc, b.getStringAttr(name), b.getStringAttr(attr.getName()),
-                               b.getStringAttr(attr.getScale()), TypeAttr::get(attr.getType()));
+                               b.getStringAttr(attr.getScale()), attr.getFormat(), TypeAttr::get(attr.getType()));
       ref = FlatSymbolRefAttr::get(b.getContext(), name);
     }
     return ref;

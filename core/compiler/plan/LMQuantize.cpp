@@ -38,6 +38,15 @@ struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
       module.emitError("kv-dtype '") << format << "' is not one of f8, bf16, f32";
       return signalPassFailure();
     }
+    if (weightsFormat != "f8" && !isWeightFormat(weightsFormat)) {
+      module.emitError("weights-format '") << weightsFormat << "' is not one of f8, bf16, int8, int4";
+      return signalPassFailure();
+    }
+    if (rounds(weightsFormat) && numerics != "fast") {
+      module.emitError("weights-format '")
+          << weightsFormat << "' rounds activations to int8, which numerics '" << numerics << "' does not; use fast";
+      return signalPassFailure();
+    }
     SmallVector<Operation *> ops;
     module.walk([&](Operation *op) { ops.push_back(op); });
     for (Operation *op : ops)
@@ -45,6 +54,40 @@ struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
   }
 
 private:
+  static bool rounds(StringRef format) { return format == "int8" || format == "int4"; }
+
+  // What an op's weights are converted to; empty: nothing.
+  StringRef formatOf(Operation *op) {
+    const StringRef format = weightsFormat.getValue();
+    auto linear = dyn_cast<LinearOp>(op);
+    if (format == "f8")
+      return "";
+    if (isa<LinearSiluMulOp, GroupedLinearOp, GroupedLinearSiluMulOp>(op) || (linear && !linear.getUnquantized()))
+      return format;
+    if (isa<HeadLinearOp>(op) && !rounds(format))
+      return format;
+    // Of what a quantized checkpoint keeps in bf16, the head alone is large.
+    return linear && isHead(linear) && rounds(format) ? "int8" : "";
+  }
+
+  static bool isHead(LinearOp linear) {
+    auto model = linear->getParentOfType<ModelOp>();
+    auto parameters = model ? model->getAttrOfType<DictionaryAttr>("parameters") : DictionaryAttr();
+    Attribute vocabulary = parameters ? parameters.get("vocab_size") : Attribute();
+    return vocabulary && linear.getTo().size() == 1 && isa<IntegerAttr>(linear.getTo()[0]) &&
+           sizeOf(linear.getTo()[0]) == sizeOf(vocabulary);
+  }
+
+  // Notes the format on every weight of the op that is not in it anyway.
+  static void convert(Operation *op, StringRef format) {
+    for (StringRef name : {"weight", "gate", "up"}) {
+      auto weight = op->getAttrOfType<WeightAttr>(name);
+      if (weight && !weight.getFormat() && !(format == "bf16" && weight.getType().getElementType().isBF16()))
+        op->setAttr(name, WeightAttr::get(op->getContext(), weight.getName(), weight.getScale(), weight.getType(),
+                                          StringAttr::get(op->getContext(), format)));
+    }
+  }
+
   void quantize(Operation *op, StringRef format) {
     const bool deepseek = numerics == "deepseek";
     Builder b(op->getContext());
@@ -59,9 +102,14 @@ private:
       if (deepseek && format != "i8" && isa<MLAAppendOp, DSAAppendOp, DSALogitsOp>(op))
         putBefore<FakeQuantizeOp>(op, 0);
     }
+    const StringRef converted = op->hasAttr("act") ? "" : formatOf(op); // decided by an earlier run
+    if (!converted.empty())
+      convert(op, converted);
     if (isa<LinearOp, LinearSiluMulOp, GroupedLinearOp, GroupedLinearSiluMulOp>(op) && !op->hasAttr("act")) {
       Attribute weight = op->hasAttr("weight") ? op->getAttr("weight") : op->getAttr("gate");
-      op->setAttr("act", b.getStringAttr(deepseek && isFp8(weight) ? "e4m3_1x128_pow2" : "none"));
+      op->setAttr("act", b.getStringAttr(rounds(converted)           ? "int8_1x128"
+                                         : deepseek && isFp8(weight) ? "e4m3_1x128_pow2"
+                                                                     : "none"));
     }
   }
 };

@@ -171,7 +171,7 @@ WeightAttr WeightResolver::resolve(const WeightUse &use, int64_t firstLayer, int
                  : dtype == DType::kBF16 ? Type(b.getBF16Type())
                                          : Type(b.getF32Type());
   return WeightAttr::get(context, use.name, dtype == DType::kF8E4M3 ? use.name + "_scale_inv" : "",
-                         RankedTensorType::get(use.shape, element));
+                         RankedTensorType::get(use.shape, element), /*format=*/StringAttr());
 }
 
 LogicalResult WeightResolver::report(Operation *op) {

@@ -84,7 +84,7 @@ std::optional<WhereValue> valueOf(RowOpInterface op, std::string_view nameView) 
     if (!weight)
       weight = op->getAttrOfType<WeightAttr>(attribute);
   if (name == "W.dtype" && weight)
-    return dtypeName(weight.getType().getElementType());
+    return weight.getFormat() ? weight.getFormat().str() : dtypeName(weight.getType().getElementType());
   return name.size() == 1 ? letter(op, name.front(), weight) : std::nullopt;
 }
 
@@ -155,11 +155,10 @@ private:
       return op->emitOpError("is a composite; run lm-absorb-mla and lm-plan first");
     StringRef name = op->getName().stripDialect();
     WhereLookup lookup = [&](std::string_view word) { return valueOf(op, word); };
-    auto holds = [&](const ManifestKernel &kernel) {
-      absl::StatusOr<bool> value = EvaluateWhere(kernel.where, lookup);
-      return value.ok() && *value;
-    };
-    const bool generated = !source->target.triple.empty() && codegen::canGenerate(name);
+    auto holds = [&](const ManifestKernel &kernel) { return Takes(kernel, lookup); };
+    const std::optional<WhereValue> weight = lookup("W.dtype");
+    const bool generated = !source->target.triple.empty() && codegen::canGenerate(name) &&
+                           (!weight || codegen::canRead(std::get<std::string>(*weight)));
     const ManifestKernel *kernel = choose(*source, name, holds);
     if (isGenerated(op) && !generated)
       return op->emitOpError("has a schedule that asks for generated code, which backend '")
@@ -174,8 +173,12 @@ private:
     }
     Gap gap{op, ""};
     if (const ManifestKernel *kernel = choose(*source, name, [](const ManifestKernel &) { return true; })) {
-      std::string here = namedValues(kernel->where, lookup);
-      gap.nearest = "its kernel '" + kernel->name + "' for '" + kernel->op + "' wants " + kernel->where +
+      // Where its condition holds it lacks the weight's format.
+      const bool lacksFormat = EvaluateWhere(kernel->where, lookup).value_or(false);
+      std::string wants = kernel->where, here = namedValues(lacksFormat ? "W.dtype" : wants, lookup);
+      if (lacksFormat)
+        wants = "weights in " + (kernel->weights.empty() ? "f8e4m3, bf16 or f32" : llvm::join(kernel->weights, ", "));
+      gap.nearest = "its kernel '" + kernel->name + "' for '" + kernel->op + "' wants " + wants +
                     (here.empty() ? "" : ", here " + here);
     }
     gaps.insert({name, std::move(gap)});
@@ -200,8 +203,9 @@ private:
     cut(nearest, kShownNearest);
     if (!absent.empty())
       nearest.insert(nearest.begin(), "it has no kernel for " + llvm::join(absent, ", "));
-    gaps.front().second.op->emitError("backend '") << backend << "' cannot run this model: " << llvm::join(nearest, "; ")
-                                                   << "; write them (plugins/abi/ops.md), or choose another --backend";
+    gaps.front().second.op->emitError("backend '")
+        << backend << "' cannot run this model: " << llvm::join(nearest, "; ")
+        << "; write them (plugins/abi/ops.md), or choose another --backend";
   }
 
   ManifestSource source;

@@ -4,10 +4,13 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <system_error>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "core/runtime/executor/weight_format.h"
 #include "core/support/status.h"
 #include "core/support/strings.h"
 
@@ -117,6 +120,63 @@ struct Loader {
     }
     return buffer;
   }
+
+  // A weight of the program in its format, a few rows of every thread at a time: neither the checkpoint's matrices nor the
+  // converted ones are held twice.
+  absl::StatusOr<DeviceBuffer> Convert(const Source& values, const Source& scales, const Weight& weight) {
+    constexpr uint64_t kThreadBytes = 4 << 20;  // converted by one thread before all are uploaded
+    const int64_t k = weight.shape.back(), rows = weight.shape[weight.shape.size() - 2];
+    const uint64_t row_bytes = static_cast<uint64_t>(RowBytes(*weight.format, k));
+    MODELC_ASSIGN_OR_RETURN(DeviceBuffer buffer, device.Alloc(values.parts.size() * rows * row_bytes));
+    const int64_t rows_each = std::max<int64_t>(1, static_cast<int64_t>(kThreadBytes / row_bytes));
+    std::vector<std::byte> staging(std::min<uint64_t>(rows, Threads() * rows_each) * row_bytes);
+    uint64_t offset = 0;
+    for (size_t part = 0; part < values.parts.size(); ++part) {
+      const StoredMatrix matrix{values.parts[part].data(), weight.dtype,
+                                scales.parts.empty() ? nullptr : scales.parts[part].data(), k};
+      for (int64_t first = 0; first < rows; first += Threads() * rows_each) {
+        const int64_t last = std::min(rows, first + Threads() * rows_each);
+        if (!ConvertChunk(matrix, first, last, *weight.format, staging.data())) {
+          return absl::InvalidArgumentError(absl::StrCat("tensor '", values.names[part], "' holds a value that is not finite in rows ",
+                                                         first, " to ", last - 1,
+                                                         "; weights must be numbers, is the file damaged?"));
+        }
+        MODELC_RETURN_IF_ERROR(device.Upload(buffer, offset, staging.data(), (last - first) * row_bytes));
+        MODELC_RETURN_IF_ERROR(device.Sync());
+        offset += (last - first) * row_bytes;
+        Advance((last - first) * k * ByteSize(weight.dtype));
+      }
+      checkpoint.Drop(values.names[part]);
+    }
+    return buffer;
+  }
+
+  int64_t Threads() const {
+    const uint32_t of_device = device.info().host_memory ? device.info().threads : 0;
+    return std::max<int64_t>(1, of_device ? of_device : std::thread::hardware_concurrency());
+  }
+
+  // Rows first … last - 1, an equal share by each thread. False where a value is not finite.
+  bool ConvertChunk(const StoredMatrix& matrix, int64_t first, int64_t last, DType format, std::byte* out) const {
+    const int64_t share = (last - first + Threads() - 1) / Threads();
+    std::vector<char> finite((last - first + share - 1) / share);
+    const auto convert = [&](int64_t i) {
+      const int64_t begin = first + i * share;
+      finite[i] = ConvertRows(matrix, begin, std::min(last, begin + share), format,
+                              out + (begin - first) * RowBytes(format, matrix.k));
+    };
+    std::vector<std::thread> threads;
+    for (int64_t i = 1; i < static_cast<int64_t>(finite.size()); ++i) {
+      try {
+        threads.emplace_back(convert, i);
+      } catch (const std::system_error&) {  // no more threads: this one does it
+        convert(i);
+      }
+    }
+    convert(0);
+    for (std::thread& thread : threads) thread.join();
+    return std::all_of(finite.begin(), finite.end(), [](char f) { return f != 0; });
+  }
 };
 
 }  // namespace
@@ -133,6 +193,7 @@ absl::StatusOr<BoundWeights> BoundWeights::Bind(const Program& program, const Ch
 
   // First every tensor is found and checked, so that an error comes before any copy.
   std::vector<Wanted> all;
+  uint64_t source_bytes = 0;
   for (const Entry& entry : program.entries) {
     for (const Repeat& repeat : entry.body) {
       for (int64_t layer = repeat.first; layer < repeat.first + repeat.count; ++layer) {
@@ -152,7 +213,7 @@ absl::StatusOr<BoundWeights> BoundWeights::Bind(const Program& program, const Ch
                   wanted.scales, FindSource(checkpoint, weight.scale, DType::kF32, shape, weight.experts, key_layer));
               MODELC_RETURN_IF_ERROR(CheckScales(wanted.scales));
             }
-            bound.bytes_ += wanted.values.bytes + wanted.scales.bytes;
+            source_bytes += wanted.values.bytes + wanted.scales.bytes;
             all.push_back(std::move(wanted));
           }
         }
@@ -160,20 +221,25 @@ absl::StatusOr<BoundWeights> BoundWeights::Bind(const Program& program, const Ch
     }
   }
 
-  Loader loader{checkpoint, device, progress, bound.bytes_};
+  Loader loader{checkpoint, device, progress, source_bytes};
   checkpoint.Prefetch();
   for (const Wanted& wanted : all) {
     const Weight& weight = program.weights[wanted.weight];
     modelc_tensor& tensor = bound.tensors_[{wanted.weight, wanted.layer}];
-    MODELC_ASSIGN_OR_RETURN(DeviceBuffer values, loader.Load(wanted.values, weight.dtype));
+    MODELC_ASSIGN_OR_RETURN(DeviceBuffer values, weight.format ? loader.Convert(wanted.values, wanted.scales, weight)
+                                                               : loader.Load(wanted.values, weight.dtype));
     tensor.buffer = values.get();
+    bound.bytes_ += values.bytes();
     bound.buffers_.push_back(std::move(values));
-    if (!weight.scale.empty()) {
+    if (weight.format) {
+      loader.Advance(wanted.scales.bytes);
+    } else if (!weight.scale.empty()) {
       MODELC_ASSIGN_OR_RETURN(DeviceBuffer scales, loader.Load(wanted.scales, DType::kF32));
       tensor.scale = scales.get();
+      bound.bytes_ += scales.bytes();
       bound.buffers_.push_back(std::move(scales));
     }
-    tensor.dtype = static_cast<uint32_t>(weight.dtype);
+    tensor.dtype = static_cast<uint32_t>(weight.bound());
     tensor.rank = static_cast<uint32_t>(weight.shape.size());
     std::copy(weight.shape.begin(), weight.shape.end(), tensor.shape);
   }

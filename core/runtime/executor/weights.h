@@ -18,9 +18,10 @@ namespace modelc {
 class BoundWeights {
  public:
   // Binds every (weight, layer) that a launch of the program names. On a device of host memory a tensor stays where the
-  // checkpoint maps it; elsewhere, and where experts lie apart, it is copied, and the mapped pages are given back.
+  // checkpoint maps it; elsewhere, and where experts lie apart, it is copied, and the mapped pages are given back. A weight
+  // with a format is converted to it, by as many threads as the device has, and takes no second copy of itself.
   // Errors name the tensor: NotFound; InvalidArgument for another dtype or shape, a scale that is not finite and
-  // positive, or a NaN in e4m3; ResourceExhausted when the device is full.
+  // positive, a NaN in e4m3, or a value to convert that is not finite; ResourceExhausted when the device is full.
   static absl::StatusOr<BoundWeights> Bind(const Program& program, const Checkpoint& checkpoint, Device& device,
                                            const LoadProgress& progress);
 

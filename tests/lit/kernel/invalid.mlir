@@ -21,6 +21,13 @@ kernel.program @buffer_c2 limits [1, 1, 1, 1, 1, 1] parameters {} {
 
 // -----
 
+kernel.program @weight_c1 limits [1, 1, 1, 1, 1, 1] parameters {} {
+  // expected-error @below {{(C1) converts to 'f32'; want bf16, int8 or int4}}
+  kernel.weight @w0 "a" scale "" to "f32" : tensor<4x8xbf16>
+}
+
+// -----
+
 kernel.program @entry_c1 limits [1, 1, 1, 1, 1, 1] parameters {} {
   // expected-error @below {{(C1) output "logits" is not a buffer of the program}}
   kernel.entry @step outputs {logits = @b0} {

@@ -7,6 +7,8 @@ kernel.program @m limits [8, 8, 2, 1, 64, 16] arena 256 live 256 parameters {ind
   kernel.cache @latent layers 2 page_bytes 41984 format "f8"
   // CHECK: kernel.weight @w0 "layers.{layer}.a" scale "layers.{layer}.a_scale" : tensor<4x8xf8E4M3FN>
   kernel.weight @w0 "layers.{layer}.a" scale "layers.{layer}.a_scale" : tensor<4x8xf8E4M3FN>
+  // CHECK: kernel.weight @w1 "head" scale "" to "int8" : tensor<4x8xbf16>
+  kernel.weight @w1 "head" scale "" to "int8" : tensor<4x8xbf16>
   // CHECK: kernel.constant @c0 [1.000000e+00, 5.000000e-01]
   kernel.constant @c0 [1.0, 0.5]
   // CHECK: kernel.buffer @b0 f32 ["T", 8] at 0 bytes 256

@@ -20,3 +20,15 @@ lm.model @composite attributes {parameters = {}} {
     lm.return ["hidden"] %y : tensor<?x8xf32>
   }
 }
+
+// -----
+
+// A kernel whose entry does not name a format is not given it.
+lm.model @format attributes {parameters = {}} {
+  lm.entry @step {
+    %x = lm.input "hidden" width 128 as tensor<?x128xf32>
+    // expected-error @below {{for 'linear' wants}}
+    %y = lm.linear %x <"a", "s", tensor<8x128xf8E4M3FN>, "int8"> to [8] act "int8_1x128" as (tensor<?x128xf32>) -> tensor<?x8xf32>
+    lm.return ["hidden"] %y : tensor<?x8xf32>
+  }
+}

@@ -327,6 +327,7 @@ TEST(CompileErrors, OptionsOutOfRange) {
               HasSubstr("max-context is 163841; the model's positions allow 1 to 163840"));
   EXPECT_THAT(compile([](auto& o) { o.numerics = "exact"; }), HasSubstr("numerics 'exact'"));
   EXPECT_THAT(compile([](auto& o) { o.kv_dtype = "f4"; }), HasSubstr("kv-dtype 'f4'"));
+  EXPECT_THAT(compile([](auto& o) { o.weights_format = "f4"; }), HasSubstr("weights-format 'f4'"));
   EXPECT_THAT(compile([](auto& o) { o.manifest = ""; }), HasSubstr("no manifest given"));
   EXPECT_THAT(compile([](auto& o) { o.manifest = "{"; }), HasSubstr("manifest: not a JSON object"));
   const std::string without_kernels = compile([](auto& o) { o.manifest = R"({"schema": 1, "kernels": []})"; });

@@ -19,6 +19,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::FloatNear;
 using ::testing::HasSubstr;
 using testing::MakeTensor;
 using testing::Safetensors;
@@ -85,6 +86,10 @@ std::vector<TestTensor> ToyWeights() {
     tensors.push_back(MakeTensor<uint8_t>(name, "F8_E4M3", {2, 2}, {kOne, 0, 0, e == 2 ? kTwo : kOne}));
   }
   return tensors;
+}
+
+TestTensor& Named(std::vector<TestTensor>& tensors, const std::string& name) {
+  return *std::find_if(tensors.begin(), tensors.end(), [&](const TestTensor& t) { return t.name == name; });
 }
 
 class ExecutorTest : public ::testing::TestWithParam<uint32_t> {
@@ -200,6 +205,63 @@ TEST_P(ExecutorTest, ProgressEndsAtTheTotal) {
   EXPECT_EQ(total, (*executor)->weight_bytes());
 }
 
+TEST_P(ExecutorTest, WeightsAreConvertedToTheirFormat) {
+  for (const DType format : {DType::kBF16, DType::kInt8, DType::kInt4}) {
+    Program program = ToyProgram();
+    program.weights[1].format = program.weights[2].format = format;
+    std::vector<uint64_t> done;
+    uint64_t total = 0;
+    auto executor = Create(program, ToyWeights(), [&](uint64_t d, uint64_t t) { done.push_back(d), total = t; });
+    ASSERT_TRUE(executor.ok()) << executor.status();
+    EXPECT_TRUE(std::is_sorted(done.begin(), done.end()));
+    EXPECT_EQ(done.back(), total);
+    EXPECT_EQ(total, 4u * 4 + 2 * 4 * 4 + 3 * (4 + 4));  // read
+    const uint64_t row = format == DType::kBF16 ? 4 : format == DType::kInt8 ? 132 : 72;
+    EXPECT_EQ((*executor)->weight_bytes(), 4 * 4 + 2 * 2 * row + 3 * 2 * row);
+    auto out = (*executor)->Run("step", OneRow{0, 3}.batch());
+    ASSERT_TRUE(out.ok()) << out.status();
+    EXPECT_THAT(Values(out->logits), ElementsAre(FloatNear(28, 1e-3), FloatNear(100, 1e-3)));
+    const float hidden[] = {1, 10};
+    const int32_t zero = 0;
+    out = (*executor)->Run("draft", {{&zero, 1}, {&zero, 1}, {&zero, 1}, {&zero, 1}, 1, {&zero, 1}, hidden});
+    ASSERT_TRUE(out.ok()) << out.status();
+    EXPECT_THAT(Values(out->logits), ElementsAre(FloatNear(3, 1e-3), FloatNear(45, 1e-3)));
+  }
+}
+
+// More rows than are converted at once, by more threads than there may be rows left for.
+TEST_P(ExecutorTest, LongWeightsAreConvertedInPieces) {
+  constexpr int64_t kRows = 200'003;
+  Program program = ToyProgram();
+  program.weights[0].shape = {kRows, 2};
+  program.weights[0].format = DType::kInt8;
+  program.parameters["vocab_size"] = kRows;
+  for (Entry& entry : program.entries) entry.outputs.erase("logits");  // two wide, as the tables are
+  std::vector<float> table(2 * kRows);
+  for (int64_t i = 0; i < kRows; ++i) table[2 * i] = static_cast<float>(i), table[2 * i + 1] = 1;
+  std::vector<TestTensor> tensors = ToyWeights();
+  Named(tensors, "embed") = MakeTensor<float>("embed", "F32", {kRows, 2}, table);
+  auto executor = Create(program, tensors);
+  ASSERT_TRUE(executor.ok()) << executor.status();
+  for (const int32_t id : {0, 1, 31774, 31775, 63549, 99'999, static_cast<int32_t>(kRows) - 1}) {
+    auto out = (*executor)->Run("step", OneRow{id, 3}.batch());
+    ASSERT_TRUE(out.ok()) << out.status();
+    // (id, 1) → l0 (1, id) → *c (2, 10 id) → l1 (2 + 10 id, 10 id) → *c.
+    EXPECT_NEAR(out->hidden[0], 2 * (2 + 10.0 * id), 1e-5 * id + (id > 0 ? 10.0 * id / 127 : 0.01)) << id;
+    EXPECT_NEAR(out->hidden[1], 100.0 * id, 1e-5 * id * 100 + 0.01) << id;
+  }
+}
+
+TEST_P(ExecutorTest, AValueThatIsNotFiniteIsNotConverted) {
+  Program program = ToyProgram();
+  program.weights[1].format = DType::kInt4;
+  std::vector<TestTensor> tensors = ToyWeights();
+  Named(tensors, "l1.w") = MakeTensor<float>("l1.w", "F32", {2, 2}, {1, 1, std::numeric_limits<float>::infinity(), 1});
+  const absl::Status status = Create(program, tensors).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), AllOf(HasSubstr("'l1.w'"), HasSubstr("not finite")));
+}
+
 TEST_P(ExecutorTest, EqualShapesReplayAndKernelsAreResolvedOnce) {
   const ToyCounts before = Counts();
   auto executor = Make();
@@ -256,9 +318,6 @@ struct BadWeight {
   std::function<void(std::vector<TestTensor>&)> change;
   std::vector<const char*> messages;
 };
-TestTensor& Named(std::vector<TestTensor>& tensors, const std::string& name) {
-  return *std::find_if(tensors.begin(), tensors.end(), [&](const TestTensor& t) { return t.name == name; });
-}
 const BadWeight kBadWeights[] = {
     {"Missing", [](auto& t) { Named(t, "l1.e1").name = "l1.e7"; }, {"'l1.e1'", "nearest name"}},
     {"MissingScale", [](auto& t) { Named(t, "l1.e1.scale").name = "x"; }, {"'l1.e1.scale'"}},

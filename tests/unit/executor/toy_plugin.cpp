@@ -26,6 +26,7 @@ namespace {
 using modelc::sdk::Error;
 
 ToyCounts counts;
+constexpr uint64_t kMemory = 32 << 20;
 
 template <typename T>
 T* Data(const modelc_tensor& t) {
@@ -39,7 +40,25 @@ float FromF8(uint8_t b) {
   return b & 128 ? -magnitude : magnitude;
 }
 
+// Element i of an int8 or int4 matrix of rows of at most 128: one group each.
+float GroupedWeight(const modelc_tensor& w, int64_t i) {
+  const int64_t k = w.shape[w.rank - 1], column = i % k;
+  const char* group = Data<char>(w) + i / k * (w.dtype == MODELC_INT8 ? 132 : 72);
+  float scale;
+  std::memcpy(&scale, group, sizeof scale);
+  if (w.dtype == MODELC_INT8) return scale * static_cast<int8_t>(group[4 + column]);
+  const int pair = static_cast<uint8_t>(group[8 + column / 2]);
+  return scale * static_cast<uint8_t>(group[4 + column / 32]) * ((column % 2 ? pair >> 4 : pair & 15) - 8);
+}
+
 float Weight(const modelc_tensor& w, int64_t i) {
+  if (w.dtype == MODELC_INT8 || w.dtype == MODELC_INT4) return GroupedWeight(w, i);
+  if (w.dtype == MODELC_BF16) {
+    const uint32_t bits = uint32_t{Data<uint16_t>(w)[i]} << 16;
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+  }
   return w.dtype == MODELC_F8E4M3 ? FromF8(Data<uint8_t>(w)[i]) * *reinterpret_cast<float*>(w.scale->data + w.scale_offset)
                                   : Data<float>(w)[i];
 }
@@ -135,7 +154,7 @@ extern "C" MODELC_EXPORT modelc_error* modelc_plugin_query(const modelc_host_api
   api.device_close = [](modelc_device* d) { delete d; };
   api.device_info = [](modelc_device* d, modelc_device_info* info) -> modelc_error* {
     info->name = "toy";
-    info->memory_bytes = 1 << 20;
+    info->memory_bytes = kMemory;
     info->host_memory = d->host_memory;
     return nullptr;
   };
@@ -143,7 +162,7 @@ extern "C" MODELC_EXPORT modelc_error* modelc_plugin_query(const modelc_host_api
     return *json = R"({"schema": 1, "device": {"kind": "toy", "codegen": "none"}, "kernels": []})", nullptr;
   };
   api.buffer_alloc = [](modelc_device*, uint64_t bytes, modelc_buffer** b) -> modelc_error* {
-    if (bytes > 1 << 20) return Error(MODELC_RESOURCE_EXHAUSTED, "the toy has 1 MiB");
+    if (bytes > kMemory) return Error(MODELC_RESOURCE_EXHAUSTED, "the toy has 32 MiB");
     return Make(bytes, static_cast<char*>(std::calloc(1, bytes)), false, b);
   };
   api.buffer_wrap = [](modelc_device* d, const void* data, uint64_t bytes, modelc_buffer** b) -> modelc_error* {

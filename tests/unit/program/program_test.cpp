@@ -56,6 +56,9 @@ TEST(ProgramTest, RoundTripKeepsEverything) {
   EXPECT_EQ(parsed->entries[0].body[1].launches[0].taps[0].operand, 2u);
   EXPECT_EQ(parsed->entries[0].body[0].launches[0].location, "toy.mlir:3:5");
   EXPECT_EQ(parsed->weights[2].experts, 4);
+  EXPECT_EQ(parsed->weights[2].format, DType::kInt4);
+  EXPECT_EQ(parsed->weights[2].bound(), DType::kInt4);
+  EXPECT_EQ(parsed->weights[1].bound(), DType::kF8E4M3);
   EXPECT_EQ(parsed->weights_folder, "/models/toy");
 }
 
@@ -106,6 +109,10 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"WeightExpertsAndShapeDiffer", "/weights/2/experts", 3, "experts as its first dimension"},
         Damage{"WeightZeroDimension", "/weights/0/shape/0", 0, "whole number from 1"},
         Damage{"WeightTooLarge", "/weights/0/shape", json::array({2147483648, 2147483648}), "too large"},
+        Damage{"WeightFormatOfNoWeight", "/weights/2/format", "i32", "none of bf16, int8, int4"},
+        Damage{"WeightFormatUnknown", "/weights/2/format", "int2", "wants a dtype"},
+        Damage{"WeightFormatOfVector", "/weights/2/shape", json::array({4}), "fewer than 2 dimensions"},
+        Damage{"WeightStoredInGroups", "/weights/0/dtype", "int8", "no checkpoint has"},
         Damage{"WeightScalar", "/weights/0/shape", json::array(), "1 to 4 dimensions"},
         Damage{"WeightScaleOfVector", "/weights/1/shape", json::array({8}), "fewer than 2 dimensions"},
         Damage{"ConstantEmpty", "/constants/0/values", json::array(), "has no values"},

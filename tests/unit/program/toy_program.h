@@ -23,7 +23,7 @@ inline Program FullProgram() {
                {"routed", {DType::kI32, {{.factor = 1, .dynamic = true, .size = Size::kM}}}, 256, 64}};
   p.weights = {{"embed.weight", "", DType::kF32, {16, 8}, 0},
                {"layers.{layer}.proj.weight", "layers.{layer}.proj.weight_scale_inv", DType::kF8E4M3, {8, 8}, 0},
-               {"layers.{layer}.experts.{expert}.weight", "", DType::kBF16, {4, 8, 8}, 4}};
+               {"layers.{layer}.experts.{expert}.weight", "", DType::kBF16, {4, 8, 8}, 4, DType::kInt4}};
   p.constants = {{"inv_freq", {1.f, 0.1f, 1e-7f}}};
   p.code = {{R"({"entry":0})", std::string("\x31\xc0\x00\xff", 4)}};
   p.caches = {{CacheKind::kLatent, 3, 656, "f8"}, {CacheKind::kIndex, 3, 8448, "f8"}};

@@ -47,7 +47,9 @@ class Operands {
       values *= n;
       blocks *= d + 2 >= weight.shape.size() ? std::ceil(n / kScaleBlock) : n;
     }
-    return values * ByteSize(weight.dtype) + (weight.scale.empty() ? 0 : blocks * sizeof(float));
+    const int64_t k = weight.shape.back();
+    const double bytes = values / static_cast<double>(k) * static_cast<double>(RowBytes(weight.bound(), k));
+    return bytes + (weight.scale.empty() || weight.format ? 0 : blocks * sizeof(float));
   }
   // Bytes of one token in a cache.
   double record_bytes(size_t i) const {
