@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -183,65 +184,113 @@ static void gather_sum(const float *w, const float *base, int64_t stride, const 
   }
 }
 
+// Calls f(first, last) on the parts of 0 .. n, one a thread.
+static void parallel(int64_t n, const std::function<void(int64_t, int64_t)> &f) {
+  int64_t parts = std::min<int64_t>(n, at::get_num_threads());
+  std::vector<std::thread> others;
+  for (int64_t t = 1; t < parts; t++) others.emplace_back(f, n * t / parts, n * (t + 1) / parts);
+  f(0, n / parts);
+  for (std::thread &t : others) t.join();
+}
+
 std::vector<torch::Tensor> attend_fwd(torch::Tensor q, torch::Tensor kv, torch::Tensor kp, torch::Tensor idx,
                                       torch::Tensor cnt) {
   TORCH_CHECK(q.is_contiguous() && kv.is_contiguous() && kp.is_contiguous() && idx.is_contiguous());
   int64_t N = q.size(0), H = q.size(1), R = kp.size(1), C = q.size(2) - R, V = kv.size(2) - C, K = idx.size(1);
   auto o = torch::zeros({N, H, V}, q.options()), p = torch::zeros({N, H, K}, q.options());
-  const float *kvp = data(kv), *kpp = data(kp);
-  for (int64_t n = 0; n < N; n++) {
-    const int32_t *ix = ints(idx) + n * K;
-    int64_t m = ints(cnt)[n];
-    for (int64_t h = 0; h < H; h++) {
-      const float *a = data(q) + (n * H + h) * (C + R);
-      float *s = data(p) + (n * H + h) * K;
-      dots(a, kvp + h * (C + V), H * (C + V), ix, m, C, s);
-      dots(a + C, kpp, R, ix, m, R, s);
-      float mx = -1e30f, sum = 0;
-      for (int64_t j = 0; j < m; j++) mx = std::max(mx, s[j]);
+  const float *qp = data(q), *kvp = data(kv), *kpp = data(kp);
+  const int32_t *ixp = ints(idx), *cn = ints(cnt);
+  float *op = data(o), *pp = data(p);
+  parallel(N, [=](int64_t first, int64_t last) {
+    for (int64_t n = first; n < last; n++) {
+      const int32_t *ix = ixp + n * K;
+      int64_t m = cn[n];
+      for (int64_t h = 0; h < H; h++) {
+        const float *a = qp + (n * H + h) * (C + R);
+        float *s = pp + (n * H + h) * K;
+        dots(a, kvp + h * (C + V), H * (C + V), ix, m, C, s);
+        dots(a + C, kpp, R, ix, m, R, s);
+        float mx = -1e30f, sum = 0;
+        for (int64_t j = 0; j < m; j++) mx = std::max(mx, s[j]);
 #pragma omp simd reduction(+ : sum)
-      for (int64_t j = 0; j < m; j++) sum += s[j] = exp_(s[j] - mx);
-      for (int64_t j = 0; j < m; j++) s[j] /= sum;
-      gather_sum(s, kvp + h * (C + V) + C, H * (C + V), ix, m, V, data(o) + (n * H + h) * V);
+        for (int64_t j = 0; j < m; j++) sum += s[j] = exp_(s[j] - mx);
+        for (int64_t j = 0; j < m; j++) s[j] /= sum;
+        gather_sum(s, kvp + h * (C + V) + C, H * (C + V), ix, m, V, op + (n * H + h) * V);
+      }
+    }
+  });
+  return {o, p};
+}
+
+// y[idx[j]*stride .. + n] += sum over r of w[r][j] * x[r], for the first m keys that G rows share
+template <int G>
+static void scatter(const float *const *w, const float *const *x, const int32_t *idx, int64_t m, int64_t n,
+                    int64_t stride, float *y) {
+  for (int64_t j = 0; j < m; j++) {
+    float *o = y + idx[j] * stride;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      float s = o[i];
+      for (int r = 0; r < G; r++) s += w[r][j] * x[r][i];
+      o[i] = s;
     }
   }
-  return {o, p};
 }
 
 std::vector<torch::Tensor> attend_bwd(torch::Tensor go, torch::Tensor q, torch::Tensor kv, torch::Tensor kp,
                                       torch::Tensor idx, torch::Tensor cnt, torch::Tensor p) {
   go = go.contiguous();
   int64_t N = q.size(0), H = q.size(1), R = kp.size(1), C = q.size(2) - R, V = kv.size(2) - C, K = idx.size(1);
-  auto gq = torch::zeros_like(q), gkv = torch::zeros_like(kv), gkp = torch::zeros_like(kp);
-  const float *kvp = data(kv), *kpp = data(kp);
-  std::vector<float> ds(K);
-  for (int64_t n = 0; n < N; n++) {
-    const int32_t *ix = ints(idx) + n * K;
-    int64_t m = ints(cnt)[n];
-    for (int64_t h = 0; h < H; h++) {
-      const float *a = data(q) + (n * H + h) * (C + R), *g = data(go) + (n * H + h) * V;
-      const float *pr = data(p) + (n * H + h) * K;
-      std::fill(ds.begin(), ds.begin() + m, 0.f);
-      dots(g, kvp + h * (C + V) + C, H * (C + V), ix, m, V, ds.data());
-      float mean = 0;
-      for (int64_t j = 0; j < m; j++) mean += pr[j] * ds[j];
-      for (int64_t j = 0; j < m; j++) ds[j] = pr[j] * (ds[j] - mean);
-      float *ga = data(gq) + (n * H + h) * (C + R);
-      gather_sum(ds.data(), kvp + h * (C + V), H * (C + V), ix, m, C, ga);
-      gather_sum(ds.data(), kpp, R, ix, m, R, ga + C);
-      for (int64_t j = 0; j < m; j++) {
-        float d = ds[j], w = pr[j];
-        float *b = data(gkv) + (ix[j] * H + h) * (C + V), *bp = data(gkp) + ix[j] * R;
-#pragma omp simd
-        for (int64_t i = 0; i < C; i++) b[i] += d * a[i];
-#pragma omp simd
-        for (int64_t i = 0; i < V; i++) b[C + i] += w * g[i];
-#pragma omp simd
-        for (int64_t i = 0; i < R; i++) bp[i] += d * a[C + i];
+  kv = kv.transpose(0, 1).contiguous(); // a head at a time, so that its rows do not share sets of the cache
+  auto gq = torch::zeros_like(q), gkv = torch::zeros_like(kv), gkps = torch::zeros({H, N, R}, kp.options());
+  const float *gp = data(go), *qp = data(q), *kvp = data(kv), *kpp = data(kp), *pp = data(p);
+  const int32_t *ixp = ints(idx), *cn = ints(cnt);
+  float *gqp = data(gq), *gkvp = data(gkv), *gkpp = data(gkps);
+  parallel(H, [=](int64_t first, int64_t last) {
+    constexpr int G = 4;
+    std::vector<float> ds(G * K);
+    for (int64_t h = first; h < last; h++) {
+      const float *key = kvp + h * N * (C + V);
+      float *gk = gkvp + h * N * (C + V), *gr = gkpp + h * N * R;
+      for (int64_t n = 0; n < N;) {
+        // Queries side by side whose lists begin alike, as dense ones do, are scattered together.
+        const int32_t *ix = ixp + n * K;
+        int64_t shared = cn[n];
+        bool alike = n + G <= N;
+        for (int r = 1; alike && r < G; r++)
+          alike = cn[n + r] >= shared && !std::memcmp(ix, ix + r * K, shared * sizeof *ix);
+        int rows = alike ? G : 1;
+        const float *a[G], *rot[G], *g[G], *pr[G], *d[G];
+        for (int r = 0; r < rows; r++) {
+          int64_t at = (n + r) * H + h, m = cn[n + r];
+          const int32_t *mine = ix + r * K;
+          float *s = ds.data() + r * K, *ga = gqp + at * (C + R), mean = 0;
+          a[r] = qp + at * (C + R), rot[r] = a[r] + C, g[r] = gp + at * V, pr[r] = pp + at * K, d[r] = s;
+          std::fill(s, s + m, 0.f);
+          dots(g[r], key + C, C + V, mine, m, V, s);
+          for (int64_t j = 0; j < m; j++) mean += pr[r][j] * s[j];
+          for (int64_t j = 0; j < m; j++) s[j] = pr[r][j] * (s[j] - mean);
+          gather_sum(s, key, C + V, mine, m, C, ga);
+          gather_sum(s, kpp, R, mine, m, R, ga + C);
+        }
+        if (alike) {
+          scatter<G>(d, a, ix, shared, C, C + V, gk);
+          scatter<G>(pr, g, ix, shared, V, C + V, gk + C);
+          scatter<G>(d, rot, ix, shared, R, R, gr);
+        }
+        for (int r = 0; r < rows; r++) {
+          int64_t from = alike ? shared : 0, m = cn[n + r] - from;
+          const float *dr = d[r] + from, *wr = pr[r] + from;
+          const int32_t *rest = ix + r * K + from;
+          scatter<1>(&dr, a + r, rest, m, C, C + V, gk);
+          scatter<1>(&wr, g + r, rest, m, V, C + V, gk + C);
+          scatter<1>(&dr, rot + r, rest, m, R, R, gr);
+        }
+        n += rows;
       }
     }
-  }
-  return {gq, gkv, gkp};
+  });
+  return {gq, gkv.transpose(0, 1).contiguous(), gkps.sum(0)};
 }
 
 // Top-k of the index scores of a block of queries: s (H,n,T) products of indexer queries and keys, w (n,H).  Query i sees

@@ -1,4 +1,4 @@
-"""Words that problems are made of: pools, and made-up ones."""
+"""Words that problems are made of: pools, and made-up ones; and how people write."""
 NAMES = ("Alice Bob Carol David Emma Frank Grace Henry Iris Jack Karen Leo Maria Nina Oscar Paul Quinn Rosa Sam Tina "
          "Uma Victor Wendy Xavier Yara Zoe Adam Bella Clara Dylan Elena Felix Gina Hugo Ivan Julia Kevin Laura Max "
          "Nora Olga Peter Ruth Simon Tom Vera Walter Amir Chen Diego Fatima Hana Kofi Lin Mei Omar Priya Ravi Sofia "
@@ -8,6 +8,13 @@ CITIES = ("Paris London Berlin Madrid Rome Vienna Oslo Tokyo Beijing Shanghai De
           "Kyoto Milan Geneva Zurich Havana Quito Bogota Riga Sofia").split()
 THINGS = ("apples books coins pens cards marbles stamps cookies oranges pencils shells tickets stickers eggs bottles "
           "toys stones flowers candles keys").split()
+TOPICS = ("gravity history music physics love poetry chemistry politics time space biology art football religion economics "
+          "philosophy cooking geography evolution painting dancing energy electricity democracy language medicine law sleep "
+          "happiness war peace money quantum computing internet photosynthesis relativity").split()
+BOOKS = ("Hamlet Faust Ulysses Emma Dracula Frankenstein Beowulf Odyssey Iliad Macbeth Othello Walden Dune Matilda "
+         "Candide").split()
+COUNTRIES = ("France Germany Italy Spain Japan China India Brazil Canada Mexico Egypt Kenya Peru Chile Norway Sweden "
+             "Finland Poland Greece Turkey Vietnam Thailand Russia Ireland Portugal Austria Cuba Nepal Iran Iraq").split()
 ADJ = ("amber blue bright calm cold copper dark deep dry early fast golden gray green happy heavy hidden hot iron "
        "ivory jade kind large late light little lost loud lucky narrow new noble north old open pale proud quick quiet "
        "rapid red rough royal sharp silent silver small smart smooth soft solid south steel strong sunny swift tall "
@@ -59,3 +66,20 @@ FILLER = ("The sky was clear and the road was long. People walked by and said no
           "He put the cup on the table and looked at the sea. The list goes on after this line. "
           "She closed the book and turned off the light. Rain fell on the roof for most of the night.").split(". ")
 FILLER = [f.rstrip(".") + "." for f in FILLER]
+
+
+def casual(rng, q, p=0.25):
+    """People do not all write alike: greetings, lower case, no punctuation."""
+    if rng.random() < p:
+        k = rng.randrange(5)
+        if k == 0:
+            q = rng.choice(["Hi, ", "Hello, ", "Hello! ", "Hi! ", "Hey, ", "Hi nano, ", "Please tell me: "]) + q
+        elif k == 1:
+            q = q[0].lower() + q[1:]
+        elif k == 2:
+            q = q.rstrip("?.! ")
+        elif k == 3:
+            q = q[0].lower() + q[1:].rstrip("?.! ")
+        else:
+            q = q + rng.choice([" Thanks.", " Please.", " please", " Thank you!"])
+    return q
