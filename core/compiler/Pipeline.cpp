@@ -23,8 +23,7 @@ std::vector<PipelineStep> buildPipeline(const CompileOptions &options) {
   add(createLMAbsorbMLA());
   add(createLMPlan());
   // 3. In which precision. Before fusion, as it puts ops between others.
-  const std::string weightsFormat = options.weights_format.empty() ? "f8" : options.weights_format;
-  add(createLMQuantize({weightsFormat, options.numerics, options.kv_dtype}));
+  add(createLMQuantize({options.weights_format, options.numerics, options.kv_dtype}));
   // 4. How, and with which kernels. Reference runs are compared value by value, so scores stay visible there.
   add(createLMSchedule(options.manifest, options.generate, options.tuned));
   add(createLMFuse(options.manifest, /*keepScores=*/options.numerics == "reference"));

@@ -157,8 +157,7 @@ Weight ReadWeight(Reader& read, const json& value, std::string_view where) {
              "wants the experts as its first dimension");
   if (value.is_object() && value.contains("format")) {
     weight.format = read.ElementType(value["format"], where);
-    read.Check(*weight.format == DType::kBF16 || IsGrouped(*weight.format), where,
-               "has a format that is none of bf16, int8, int4");
+    read.Check(IsWeightFormat(*weight.format), where, "has a format that is none of bf16, int8, int4");
     read.Check(weight.shape.size() >= 2, where, "has a format but fewer than 2 dimensions");
   }
   read.Check(ByteSize(weight.dtype) > 0, where, "is stored in a dtype that no checkpoint has");

@@ -13,6 +13,9 @@ enum class DType : uint32_t { kF32 = 0, kBF16 = 1, kF8E4M3 = 2, kI32 = 3, kU8 = 
 // Of weights alone, in groups of 128 columns with their scales (plugins/abi/ops.md).
 inline bool IsGrouped(DType t) { return t == DType::kInt8 || t == DType::kInt4; }
 
+// Whether a weight may be converted to t when it is bound (docs/weight-formats.md).
+inline bool IsWeightFormat(DType t) { return t == DType::kBF16 || IsGrouped(t); }
+
 // Of one element; 0 for grouped ones, whose elements have no bytes of their own.
 inline int64_t ByteSize(DType t) {
   switch (t) {

@@ -79,9 +79,11 @@ LogicalResult BufferOp::verify() {
 }
 
 LogicalResult WeightOp::verify() {
-  const auto format = getFormat().value_or("bf16");
-  if (format != "bf16" && format != "int8" && format != "int4")
-    return emitOpError("(C1) converts to '") << format << "'; want bf16, int8 or int4";
+  if (!getFormat())
+    return success();
+  const auto format = ParseDType(*getFormat());
+  if (!format || !IsWeightFormat(*format))
+    return emitOpError("(C1) converts to '") << *getFormat() << "'; want bf16, int8 or int4";
   return success();
 }
 

@@ -138,23 +138,13 @@ Values LatentLayout::Read(const std::byte* page, int64_t token) const {
   return values;
 }
 
-Int8Row RoundToInt8(const double* values, int64_t n) {
-  float amax = 1e-4f;
-  for (int64_t i = 0; i < n; ++i) amax = std::max(amax, std::fabs(static_cast<float>(values[i])));
-  const float inverse = 127.0f / amax;
-  Int8Row row{std::vector<int8_t>(n), amax / 127.0f};
-  for (int64_t i = 0; i < n; ++i)
-    row.values[i] = static_cast<int8_t>(std::nearbyint(static_cast<float>(values[i]) * inverse));
-  return row;
-}
-
 int64_t IndexLayout::page_bytes() const {
   return format == "f8" || format == "i8" ? kPageTokens * (D + 4) : kPageTokens * D * PlainBytes(format);
 }
 
 void IndexLayout::Write(std::byte* page, int64_t token, const double* values) const {
   if (format == "i8") {
-    const Int8Row row = RoundToInt8(values, D);
+    const Int8Row row = RoundToInt8(values, D, 1e-4f);
     std::memcpy(page + token * D, row.values.data(), D);
     return PutF32(page + kPageTokens * D + 4 * token, row.scale);
   }

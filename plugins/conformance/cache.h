@@ -57,13 +57,6 @@ struct IndexLayout {
   Values Read(const std::byte* page, int64_t token) const;
 };
 
-// n values as i8 pages and their queries hold them: each the nearest of 255 steps of max |value| (at least 1e-4) / 127.
-struct Int8Row {
-  std::vector<int8_t> values;
-  double scale;  // a float32
-};
-Int8Row RoundToInt8(const double* values, int64_t n);
-
 // A cache in which every visible position of the step holds what `make` returns and all other bytes are 0xff: reading
 // them gives NaN.
 template <typename Layout>

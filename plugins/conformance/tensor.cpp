@@ -77,16 +77,11 @@ void RoundE4M3(double* row, int64_t n) {
   }
 }
 
-// The int8 round trip in groups of 128, in float32 as ops.md says.
+// The int8 round trip in groups of 128, as ops.md says.
 void RoundInt8(double* row, int64_t n) {
   for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const int64_t end = std::min(n, begin + kBlock);
-    float amax = 0;
-    for (int64_t i = begin; i < end; ++i) amax = std::max(amax, std::fabs(static_cast<float>(row[i])));
-    const float inverse = amax < 1e-30f ? 0 : 127.0f / amax, scale = amax / 127.0f;
-    for (int64_t i = begin; i < end; ++i) {
-      row[i] = static_cast<double>(std::nearbyint(static_cast<float>(row[i]) * inverse)) * scale;
-    }
+    const Int8Row group = RoundToInt8(row + begin, std::min(n - begin, kBlock), 1e-30f);
+    std::transform(group.values.begin(), group.values.end(), row + begin, [&](int8_t v) { return v * group.scale; });
   }
 }
 
@@ -180,6 +175,16 @@ uint16_t EncodeBF16(double value) {
 }
 
 double PowerOfTwoScale(double amax) { return std::exp2(std::ceil(std::log2(std::max(amax, 1e-4) / 448))); }
+
+Int8Row RoundToInt8(const double* values, int64_t n, float least) {
+  float amax = least;
+  for (int64_t i = 0; i < n; ++i) amax = std::max(amax, std::fabs(static_cast<float>(values[i])));
+  const float inverse = 127.0f / amax;
+  Int8Row row{std::vector<int8_t>(n), amax / 127.0f};
+  for (int64_t i = 0; i < n; ++i)
+    row.values[i] = static_cast<int8_t>(std::nearbyint(static_cast<float>(values[i]) * inverse));
+  return row;
+}
 
 void RoundActivations(const std::string& act, double* row, int64_t n) {
   if (act == "e4m3_1x128_pow2") RoundE4M3(row, n);

@@ -30,6 +30,12 @@ uint16_t EncodeBF16(double value);
 double DecodeBF16(uint16_t bits);
 // 2^ceil(log2(max(amax, 1e-4) / 448)).
 double PowerOfTwoScale(double amax);
+// n values, each as the nearest of 255 steps of max |value| (at least `least`) / 127, in float32 as ops.md says.
+struct Int8Row {
+  std::vector<int8_t> values;
+  double scale;  // a float32
+};
+Int8Row RoundToInt8(const double* values, int64_t n, float least);
 // The round trip of a row of activations that the attribute `act` (ops.md) asks for; "none" leaves it.
 void RoundActivations(const std::string& act, double* row, int64_t n);
 

@@ -58,8 +58,8 @@ absl::StatusOr<Promise> PromiseOf(const std::string& numerics) {
 po::variables_map WithDefaults(const po::variables_map& flags) {
   po::variables_map out = flags;
   // Integer formats round activations, which `fast` alone does.
-  const std::string format = Text(flags, "weights-format");
-  if (flags["numerics"].defaulted() && format != "int8" && format != "int4") {
+  const std::optional<DType> format = ParseDType(Text(flags, "weights-format"));
+  if (flags["numerics"].defaulted() && !(format && IsGrouped(*format))) {
     out.at("numerics").value() = std::string("reference");
   }
   if (!Text(flags, "golden").empty()) out.at("weights").value() = Text(flags, "golden");

@@ -340,7 +340,7 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeLatentAttend(const nlohmann::json& a
   float scale = 0;
   Attributes a(attributes);
   a.Number("scale", &scale);
-  ReadLatentFormat(a, &format);
+  ReadFormat(a, kLatentFormats, &format);
   MODELC_CPU_RETURN_IF_ERROR(a.Finish());
   return std::make_unique<LatentAttend>(format, scale);
 }

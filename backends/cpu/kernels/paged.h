@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -19,14 +20,12 @@ inline constexpr int64_t kPageTokens = 64;
 
 enum class CacheFormat { kF8, kBf16, kF32, kI8 };
 
-inline void ReadLatentFormat(Attributes& a, CacheFormat* out) {
+// Attribute 'format' of an op on a cache that has these formats, the first so many of CacheFormat.
+inline constexpr std::initializer_list<const char*> kLatentFormats = {"f8", "bf16", "f32"};
+inline constexpr std::initializer_list<const char*> kIndexFormats = {"f8", "bf16", "f32", "i8"};
+inline void ReadFormat(Attributes& a, std::initializer_list<const char*> formats, CacheFormat* out) {
   int number = 0;
-  a.Choice("format", {"f8", "bf16", "f32"}, &number);
-  *out = static_cast<CacheFormat>(number);
-}
-inline void ReadIndexFormat(Attributes& a, CacheFormat* out) {
-  int number = 0;
-  a.Choice("format", {"f8", "bf16", "f32", "i8"}, &number);
+  a.Choice("format", formats, &number);
   *out = static_cast<CacheFormat>(number);
 }
 

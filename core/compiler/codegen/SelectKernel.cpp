@@ -170,10 +170,9 @@ private:
     const Bound bound = largestOf(keys, count);
     Val kept = c.loop(c.index(0), count, c.index(1), {c.index(0), bound.equal}, [&](Val i, ArrayRef<Val> before) {
       Val key = c.load(keys, {i}), position = c.load(positions, {i});
-      Val same = key == bound.key, keep = (key > bound.key) | (same & (before[1] > 0));
       c.store(key, keys, {before[0]});
       c.store(position, positions, {before[0]});
-      return Vals{select(keep, before[0] + 1, before[0]), select(same, before[1] - 1, before[1])};
+      return take(bound, key, before).second;
     })[0];
     return {kept, bound.key};
   }
@@ -276,6 +275,12 @@ private:
     Val above() const { return key - 1; }
   };
 
+  // Whether a key is within the bound, and the state after it: how many are, and how many equal ones still are.
+  std::pair<Val, Vals> take(const Bound &bound, Val key, ArrayRef<Val> before) {
+    Val same = key == bound.key, within = (key > bound.key) | (same & (before[1] > 0));
+    return {within, {select(within, before[0] + 1, before[0]), select(same, before[1] - 1, before[1])}};
+  }
+
   // The bound of `count` > k keys: a number that just k keys reach, or the largest that k keys reach, found from the
   // sign's bit down.
   Bound largest(Val count, CountIf countIf) {
@@ -311,9 +316,9 @@ private:
   Val put(Val t, Val visible, Bound bound) {
     const int64_t n = c.lanes();
     auto one = [&](Val key, Val position, ArrayRef<Val> before) {
-      Val same = key == bound.key, keep = (key > bound.key) | (same & (before[1] > 0));
-      c.ifThen(keep, [&] { c.store(convert(position, c.getI32Type()), k.tensor(3), {t, before[0]}); });
-      return Vals{select(keep, before[0] + 1, before[0]), select(same, before[1] - 1, before[1])};
+      auto [kept, after] = take(bound, key, before);
+      c.ifThen(kept, [&] { c.store(convert(position, c.getI32Type()), k.tensor(3), {t, before[0]}); });
+      return after;
     };
     Val whole = visible / n * n;
     Vals state = c.loop(c.index(0), whole, c.index(n), {c.index(0), bound.equal}, [&](Val i, ArrayRef<Val> before) {

@@ -1,6 +1,7 @@
 //===- Quantize.cpp - lm-quantize: numerics made explicit -----------------===//
 #include "core/compiler/Passes.h"
 #include "core/compiler/plan/Build.h"
+#include "core/support/dtype.h"
 
 namespace modelc {
 #define GEN_PASS_DEF_LMQUANTIZE
@@ -54,7 +55,10 @@ struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
   }
 
 private:
-  static bool rounds(StringRef format) { return format == "int8" || format == "int4"; }
+  static bool rounds(StringRef format) {
+    const std::optional<DType> type = ParseDType(format);
+    return type && IsGrouped(*type);
+  }
 
   // What an op's weights are converted to; empty: nothing.
   StringRef formatOf(Operation *op) {

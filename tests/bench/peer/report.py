@@ -24,6 +24,11 @@ def speed(results, case, engine):
     return median(results["cases"].get(case, {}).get(engine, []), "tok_s")
 
 
+def depths(results):
+    """The depths at which one sequence was decoded."""
+    return [int(name.split()[-1]) for name in results["cases"] if name.startswith("decode at") and "," not in name]
+
+
 def over(a, b):
     return a / b if a and b else None
 
@@ -46,16 +51,15 @@ def rows(results):
     for name, case in results["cases"].items():
         speeds = [speed(results, name, engine) for engine in (OURS, PEER)]
         yield [f"{name}, tok/s", *(show(s, "{:.1f}") for s in speeds), show(ratio(case), "{:.2f}")]
-    deep = [name for name in results["cases"] if name.startswith("decode at") and "," not in name]
     derived = [("decode at 0, of the read limit at one byte a weight", "{:.0%}", lambda e: limit_share(results, e))]
     derived += [
         (
-            f"decode at {name.split()[-1]} over at 2048",
+            f"decode at {depth} over at 2048",
             "{:.2f}",
-            lambda e, name=name: over(speed(results, name, e), speed(results, "decode at 2048", e)),
+            lambda e, depth=depth: over(speed(results, f"decode at {depth}", e), speed(results, "decode at 2048", e)),
         )
-        for name in deep
-        if int(name.split()[-1]) > 2048
+        for depth in depths(results)
+        if depth > 2048
     ]
     derived += [
         (
@@ -95,11 +99,7 @@ def plot(results, file):
 
     figure, axes = pyplot.subplots(figsize=(6.4, 3.8), layout="constrained")
     for engine, color in ((OURS, "#2563eb"), (PEER, "#d97706")):
-        points = [
-            (int(name.split()[-1]), speed(results, name, engine))
-            for name in results["cases"]
-            if name.startswith("decode at") and "," not in name
-        ]
+        points = [(depth, speed(results, f"decode at {depth}", engine)) for depth in depths(results)]
         points = sorted(p for p in points if p[1])
         if points:
             axes.plot(*zip(*points), marker="o", color=color, label=results["engines"].get(engine, engine))
