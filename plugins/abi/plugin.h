@@ -74,7 +74,7 @@ typedef struct modelc_host_api {
 
 typedef struct modelc_device_info {
   uint32_t struct_size;     /* in: room; out: bytes filled                                                   */
-  const char* name;         /* "AMD EPYC 9B14, 2 threads, avx512_bf16"; lives as long as the device           */
+  const char* name;         /* "AMD EPYC 9B14, 2 threads, avx512_vnni"; lives as long as the device           */
   uint64_t memory_bytes;    /* memory the device has                                                         */
   uint32_t host_memory;     /* 1 when buffers are host memory: `buffer_wrap` works and pointers are shared    */
   uint32_t threads;         /* workers; 0 when it means nothing                                              */

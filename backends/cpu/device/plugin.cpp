@@ -44,7 +44,7 @@ modelc_error* DeviceOpen(uint32_t ordinal, const modelc_device_options* options,
     return sdk::Error(MODELC_INVALID_ARGUMENT, absl::StrCat(threads, " threads; at most ", kMaxThreads));
   if (const char* isa = std::getenv("MODELC_CPU_ISA"); isa && !ParseIsa(isa))
     return sdk::Error(MODELC_INVALID_ARGUMENT, absl::StrCat("MODELC_CPU_ISA is '", isa, "'; wanted portable, avx2, ",
-                                                            "avx512 or avx512_bf16"));
+                                                            "avx512 or avx512_vnni"));
   *out = new modelc_device(static_cast<int>(threads ? threads : AvailableCpus()));
   return nullptr;
 }

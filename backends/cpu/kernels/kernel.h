@@ -110,9 +110,9 @@ absl::Span<const KernelEntry> AttentionKernels();  // mla.append, mla.attend_lat
 absl::Span<const KernelEntry> IndexerKernels();    // dsa.append, dsa.logits, dsa.select, dsa.logits_select
 
 // Instruction sets the kernels are written for; each implies the ones before. What the processor has, lowered by the
-// environment variable MODELC_CPU_ISA ("portable", "avx2", "avx512", "avx512_bf16") for tests; read anew by every call,
+// environment variable MODELC_CPU_ISA ("portable", "avx2", "avx512", "avx512_vnni") for tests; read anew by every call,
 // so a kernel asks when it is made and keeps its choice.
-enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Bf16 };
+enum class Isa { kPortable, kAvx2, kAvx512, kAvx512Vnni };
 Isa HostIsa();
 const char* Name(Isa);
 std::optional<Isa> ParseIsa(std::string_view name);

@@ -98,6 +98,7 @@ absl::Span<const KernelEntry> LinearKernels() { return kEntries; }
 
 const MatmulUkernels& HostMatmul() {
 #if defined(__x86_64__)
+  if (HostIsa() >= Isa::kAvx512Vnni) return kMatmulAvx512Vnni;
   if (HostIsa() >= Isa::kAvx512) return kMatmulAvx512;
   if (HostIsa() >= Isa::kAvx2) return kMatmulAvx2;
 #endif
@@ -119,7 +120,7 @@ absl::Status CheckWeight(const char* name, const Tensor& w, Act act) {
   const bool grouped = w.dtype == MODELC_INT8 || w.dtype == MODELC_INT4;
   if (grouped != (act == Act::kRoundInt8))
     return absl::InvalidArgumentError(
-        absl::StrCat("tensor '", name, "': int8 and int4 weights go with act int8_1x128, ", "and no others do"));
+        absl::StrCat("tensor '", name, "': int8 and int4 weights go with act int8_1x128, and no others do"));
   return absl::OkStatus();
 }
 

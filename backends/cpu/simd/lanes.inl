@@ -76,22 +76,28 @@ MODELC_INLINE float Sum(F32 v) {
     for (int i = 0; i < width; ++i) x[i] += x[i + width];
   return x[0];
 }
+#if MODELC_SIMD_LANES >= 8
+typedef float Eight __attribute__((ext_vector_type(8)));
 #if MODELC_SIMD_LANES == 8
+MODELC_INLINE Eight FoldToEight(F32 v) { return v; }
+#else
+MODELC_INLINE Eight FoldToEight(F32 v) { return v.lo + v.hi; }
+#endif
 // Sum of each of eight vectors, by the same tree.
-MODELC_INLINE F32 Sums(const F32* v) {
-  F32 a[4], b[2];
+MODELC_INLINE Eight Sums(const F32* v) {
+  Eight a[4], b[2];
   for (int i = 0; i < 4; ++i) {
-    const F32 x = v[2 * i], y = v[2 * i + 1];
+    const Eight x = FoldToEight(v[2 * i]), y = FoldToEight(v[2 * i + 1]);
     a[i] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11) +
            __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15);
   }
   for (int i = 0; i < 2; ++i) {
-    const F32 x = a[2 * i], y = a[2 * i + 1];
+    const Eight x = a[2 * i], y = a[2 * i + 1];
     b[i] = __builtin_shufflevector(x, y, 0, 1, 8, 9, 4, 5, 12, 13) +
            __builtin_shufflevector(x, y, 2, 3, 10, 11, 6, 7, 14, 15);
   }
-  const F32 c = __builtin_shufflevector(b[0], b[1], 0, 2, 8, 10, 4, 6, 12, 14) +
-                __builtin_shufflevector(b[0], b[1], 1, 3, 9, 11, 5, 7, 13, 15);
+  const Eight c = __builtin_shufflevector(b[0], b[1], 0, 2, 8, 10, 4, 6, 12, 14) +
+                  __builtin_shufflevector(b[0], b[1], 1, 3, 9, 11, 5, 7, 13, 15);
   return __builtin_shufflevector(c, c, 0, 4, 1, 5, 2, 6, 3, 7);
 }
 #endif
@@ -189,4 +195,30 @@ MODELC_INLINE U32 SortKey(F32 v) {
   const U32 bits = Bits(x);
   const U32 key = bits ^ (((bits >> 31) != 0) ? U32(0xffffffffu) : U32(0x80000000u));
   return (v == v) ? key : U32(1u);
+}
+
+// The largest of `least` and the magnitudes of n floats; NaN where one of them is not finite.
+MODELC_INLINE float LargestMagnitude(const float* x, int64_t n, float least) {
+  F32 most = F32(least), odd = F32(0.0f);  // odd becomes NaN where a value is not finite
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const F32 v = i + kLanes <= n ? Load(x + i) : LoadPart(x + i, n - i);
+    most = Max(Abs(v), most);
+    odd += v * 0.0f;
+  }
+  return Max(most) + Sum(odd);
+}
+
+// n products of x and the factor, at most 127 in magnitude, to the nearest integer, ties to even; NaN to 0.
+MODELC_INLINE void RoundToInt8(const float* x, int64_t n, float factor, int8_t* out) {
+  const F32 shift = F32(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, which then is in the low bits
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const bool whole = i + kLanes <= n;
+    const F32 v = (whole ? Load(x + i) : LoadPart(x + i, n - i)) * factor;
+    const I8 rounded = __builtin_convertvector(Bits(Select(v == v, v, F32(0.0f)) + shift), I8);
+    if (whole) {
+      Store(rounded, out + i);
+    } else {
+      for (int64_t j = i; j < n; ++j) out[j] = rounded[j - i];
+    }
+  }
 }

@@ -161,29 +161,9 @@ static void FromE4M3Row(const uint8_t* x, float scale, int64_t n, float* out) {
 }
 
 static float ToI8Row(const float* x, int64_t n, int8_t* out) {
-  F32 most = F32(1e-4f), odd = F32(0.0f);  // odd becomes NaN where a value is not finite
-  int64_t i = 0;
-  for (; i < n; i += kLanes) {
-    const F32 v = i + kLanes <= n ? Load(x + i) : LoadPart(x + i, n - i);
-    most = Max(Abs(v), most);
-    odd += v * 0.0f;
-  }
-  const float amax = Max(most), nan = Sum(odd);
-  const float inverse = nan == nan ? 127.0f / amax : 0.0f;
-  const F32 shift = F32(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, which then is in the low bits
-  for (i = 0; i < n; i += kLanes) {
-    const bool whole = i + kLanes <= n;
-    const F32 v = (whole ? Load(x + i) : LoadPart(x + i, n - i)) * inverse;
-    const I8 rounded = __builtin_convertvector(Bits(Select(v == v, v, F32(0.0f)) + shift), I8);
-    if (whole) {
-      Store(rounded, out + i);
-    } else {
-      int8_t part[kLanes];
-      Store(rounded, part);
-      for (int64_t j = i; j < n; ++j) out[j] = part[j - i];
-    }
-  }
-  return amax / 127.0f + nan;
+  const float amax = LargestMagnitude(x, n, 1e-4f);
+  RoundToInt8(x, n, amax == amax ? 127.0f / amax : 0.0f, out);
+  return amax / 127.0f;
 }
 
 static void FakeQuantize(const float* x, int64_t n, float* out) {

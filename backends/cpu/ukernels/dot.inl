@@ -156,8 +156,8 @@ static void Finish(const F32* acc, int64_t acc_stride, int64_t rows, int64_t cou
                    float factor = 1.0f) {
   for (int64_t t = 0; t < rows; ++t, acc += acc_stride, out += out_stride) {
     int64_t n = 0;
-#if MODELC_SIMD_LANES == 8
-    for (; n + kLanes <= count; n += kLanes) Store(Sums(acc + n) * factor, out + n);
+#if MODELC_SIMD_LANES >= 8
+    for (; n + 8 <= count; n += 8) Store(Sums(acc + n) * factor, out + n);
 #endif
     for (; n < count; ++n) out[n] = Sum(acc[n]) * factor;
   }
@@ -179,58 +179,30 @@ static void DotMany(const WeightRows& w, const InputRows& x, const OutputRows& o
   }
 }
 
+// Calls f with a count of 1 … kMost as a constant.
+template <int kN>
+struct Constant {
+  static constexpr int value = kN;
+};
+template <int kMost, typename F>
+MODELC_INLINE void WithCount(int64_t count, F&& f) {
+  if (count == kMost) return f(Constant<kMost>());
+  if constexpr (kMost > 1) WithCount<kMost - 1>(count, f);
+}
+
 static void DotFloats(const WeightRows& w, const InputRows& x, const OutputRows& out, std::byte* scratch) {
   float* panel = reinterpret_cast<float*>(scratch);
   float* scaled = panel + kPanelFloats;
   F32* acc = reinterpret_cast<F32*>(scaled + kScaledFloats);
   WithDtype(w.dtype, [&](auto weights) {
     using W = decltype(weights);
-    if (x.count > 0 && x.count <= kMostScaled && PowersOfTwo<W>(w)) {
-      switch (x.count) {
-        case 1:
-          DotFewScaled<1>(w, x, scaled, acc);
-          break;
-        case 2:
-          DotFewScaled<2>(w, x, scaled, acc);
-          break;
-        case 3:
-          DotFewScaled<3>(w, x, scaled, acc);
-          break;
-        default:
-          DotFewScaled<4>(w, x, scaled, acc);
-      }
+    if (x.count == 0) return;
+    if (x.count <= kMostScaled && PowersOfTwo<W>(w)) {
+      WithCount<kMostScaled>(x.count, [&](auto rows) { DotFewScaled<decltype(rows)::value>(w, x, scaled, acc); });
       return Finish(acc, w.count, x.count, w.count, out.data, out.stride, kScaledOutput);
     }
-    switch (x.count) {
-      case 0:
-        return;
-      case 1:
-        DotFew<W, 1>(w, x, acc);
-        break;
-      case 2:
-        DotFew<W, 2>(w, x, acc);
-        break;
-      case 3:
-        DotFew<W, 3>(w, x, acc);
-        break;
-      case 4:
-        DotFew<W, 4>(w, x, acc);
-        break;
-      case 5:
-        DotFew<W, 5>(w, x, acc);
-        break;
-      case 6:
-        DotFew<W, 6>(w, x, acc);
-        break;
-      case 7:
-        DotFew<W, 7>(w, x, acc);
-        break;
-      case 8:
-        DotFew<W, 8>(w, x, acc);
-        break;
-      default:
-        return DotMany<W>(w, x, out, panel, acc);
-    }
+    if (x.count > kDirectRows) return DotMany<W>(w, x, out, panel, acc);
+    WithCount<kDirectRows>(x.count, [&](auto rows) { DotFew<W, decltype(rows)::value>(w, x, acc); });
     Finish(acc, w.count, x.count, w.count, out.data, out.stride);
   });
 }

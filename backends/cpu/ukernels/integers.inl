@@ -9,19 +9,7 @@ typedef int8_t HalfS8 __attribute__((ext_vector_type(2 * MODELC_SIMD_LANES)));
 typedef int16_t S16 __attribute__((ext_vector_type(2 * MODELC_SIMD_LANES)));
 typedef uint16_t B16 __attribute__((ext_vector_type(2 * MODELC_SIMD_LANES)));
 
-// a[2i]·b[2i] + a[2i+1]·b[2i+1]
-MODELC_INLINE I32 MultiplyPairs(S16 a, S16 b) {
-#if defined(__AVX512BW__) && MODELC_SIMD_LANES == 16
-  return __builtin_bit_cast(I32, _mm512_madd_epi16(__builtin_bit_cast(__m512i, a), __builtin_bit_cast(__m512i, b)));
-#elif defined(__AVX2__) && MODELC_SIMD_LANES == 8
-  return __builtin_bit_cast(I32, _mm256_madd_epi16(__builtin_bit_cast(__m256i, a), __builtin_bit_cast(__m256i, b)));
-#else
-  const I32 x = __builtin_bit_cast(I32, a), y = __builtin_bit_cast(I32, b);
-  return ((x << 16) >> 16) * ((y << 16) >> 16) + (x >> 16) * (y >> 16);
-#endif
-}
-
-// The same of bytes, a without sign. The sum must fit 16 bits: the instruction saturates.
+// a[2i]·b[2i] + a[2i+1]·b[2i+1] of bytes, a without sign. The sum must fit 16 bits: the instruction saturates.
 MODELC_INLINE S16 MultiplyPairs(B8 a, S8 b) {
 #if defined(__AVX512BW__) && MODELC_SIMD_LANES == 16
   return __builtin_bit_cast(S16, _mm512_maddubs_epi16(__builtin_bit_cast(__m512i, a), __builtin_bit_cast(__m512i, b)));
@@ -32,6 +20,19 @@ MODELC_INLINE S16 MultiplyPairs(B8 a, S8 b) {
   const S16 y = __builtin_bit_cast(S16, b);
   return __builtin_bit_cast(S16, x & B16(0xff)) * ((y << S16(8)) >> S16(8)) +
          __builtin_bit_cast(S16, x >> B16(8)) * (y >> S16(8));
+#endif
+}
+
+// c plus sums of four products of bytes, a without sign.
+MODELC_INLINE I32 MultiplyAddFours(B8 a, S8 b, I32 c) {
+#if defined(__AVX512VNNI__) && MODELC_SIMD_LANES == 16
+  return __builtin_bit_cast(I32, _mm512_dpbusd_epi32(__builtin_bit_cast(__m512i, c), __builtin_bit_cast(__m512i, a),
+                                                     __builtin_bit_cast(__m512i, b)));
+#else
+  const U32 x = __builtin_bit_cast(U32, a);
+  const I32 y = __builtin_bit_cast(I32, b);
+  for (int j = 0; j < 4; ++j) c += __builtin_bit_cast(I32, (x >> (8 * j)) & 0xffu) * ((y << (24 - 8 * j)) >> 24);
+  return c;
 #endif
 }
 
@@ -56,12 +57,51 @@ struct Int8Weights {
       S16 v[kRows];
       for (int r = 0; r < kRows; ++r) v[r] = __builtin_convertvector(Load<HalfS8>(w[r] + 4 + i), S16);
       for (int t = 0; t < kX; ++t) {
-        const S16 u = Load<S16>(x[t] + 2 * i);
-        for (int r = 0; r < kRows; ++r) sum[t][r] += MultiplyPairs(u, v[r]);
+        const I32 u = Load<I32>(x[t] + 2 * i);
+        for (int r = 0; r < kRows; ++r) sum[t][r] = MultiplyAddPairs(u, __builtin_bit_cast(I32, v[r]), sum[t][r]);
       }
     }
   }
 };
+
+// The same summed four at a time: weights go without sign, 128 more than they are, and a packed group ends with what to
+// take off each lane for that.
+struct Int8Fours {
+  static constexpr int64_t kGroupBytes = Int8Weights::kGroupBytes;
+  static constexpr int kBytes = 4 * kLanes;  // in a vector
+  static constexpr int64_t kInputBytes = kIntGroup + kBytes;
+  static constexpr int kRowsOfFew = 4, kRowsOfMany = 3;
+
+  static void Pack(const int8_t* q, std::byte* out) {
+    __builtin_memcpy(out, q, kIntGroup);
+    int32_t* offset = reinterpret_cast<int32_t*>(out + kIntGroup);
+    for (int i = 0; i < kLanes; ++i) offset[i] = 0;
+    for (int64_t i = 0; i < kIntGroup; ++i) offset[i % kBytes / 4] -= 128 * q[i];
+  }
+
+  template <int kX, int kRows>
+  MODELC_INLINE void Sums(const std::byte* const* w, const std::byte* const* x, I32 sum[kX][kRows]) {
+    for (int t = 0; t < kX; ++t)
+      for (int r = 0; r < kRows; ++r) sum[t][r] = Load<I32>(x[t] + kIntGroup);
+#pragma unroll
+    for (int64_t i = 0; i < kIntGroup; i += kBytes) {
+      B8 v[kRows];
+      for (int r = 0; r < kRows; ++r) v[r] = Load<B8>(w[r] + 4 + i) ^ B8(0x80);
+      for (int t = 0; t < kX; ++t) {
+        const S8 u = Load<S8>(x[t] + i);
+        for (int r = 0; r < kRows; ++r) sum[t][r] = MultiplyAddFours(v[r], u, sum[t][r]);
+      }
+    }
+  }
+};
+
+// The factors of int4 vector v's blocks, one a lane.
+MODELC_INLINE U32 Int4Factors(const std::byte* w, int64_t v) {
+  uint32_t bytes;
+  __builtin_memcpy(&bytes, w + 4, sizeof bytes);
+  const U32 block = __builtin_bit_cast(U32, LaneNumbers()) / 4u + static_cast<uint32_t>(v) * (kLanes / 4);
+  return (U32(bytes) >> (block * 8u)) & 0xffu;
+}
 
 struct Int4Weights {
   static constexpr int64_t kGroupBytes = 4 + 4 + kIntGroup / 2;
@@ -86,13 +126,54 @@ struct Int4Weights {
     }
   }
 
-  // The factors of vector v's blocks, in both 16-bit halves of every lane.
-  MODELC_INLINE S16 Factors(const std::byte* w, int64_t v) {
-    uint32_t bytes;
-    __builtin_memcpy(&bytes, w + 4, sizeof bytes);
-    const U32 block = __builtin_bit_cast(U32, LaneNumbers()) / 4u + static_cast<uint32_t>(v) * (kLanes / 4);
-    const U32 factor = (U32(bytes) >> (block * 8u)) & 0xffu;
-    return __builtin_bit_cast(S16, factor | (factor << 16));
+  template <int kX, int kRows>
+  MODELC_INLINE void Sums(const std::byte* const* w, const std::byte* const* x, I32 sum[kX][kRows]) {
+    for (int t = 0; t < kX; ++t)
+      for (int r = 0; r < kRows; ++r) sum[t][r] = I32(0);
+#pragma unroll
+    for (int64_t v = 0; v < kVectors; ++v) {
+      B8 low[kRows], high[kRows];
+      I32 factor[kRows];
+      for (int r = 0; r < kRows; ++r) {
+        const B16 both = Load<B16>(w[r] + 8 + v * kBytes);
+        low[r] = __builtin_bit_cast(B8, both & B16(0x0f0f));
+        high[r] = __builtin_bit_cast(B8, (both >> B16(4)) & B16(0x0f0f));
+        const U32 f = Int4Factors(w[r], v);
+        factor[r] = __builtin_bit_cast(I32, f | (f << 16));
+      }
+      for (int t = 0; t < kX; ++t) {
+        const std::byte* from = x[t] + v * 3 * kBytes;
+        const S8 even = Load<S8>(from), odd = Load<S8>(from + kBytes);
+        const S16 offset = Load<S16>(from + 2 * kBytes);
+        for (int r = 0; r < kRows; ++r) {
+          const S16 four = MultiplyPairs(low[r], even) + MultiplyPairs(high[r], odd) - offset;  // below 2^13 in magnitude
+          sum[t][r] = MultiplyAddPairs(__builtin_bit_cast(I32, four), factor[r], sum[t][r]);
+        }
+      }
+    }
+  }
+};
+
+// The same summed four at a time: eight columns share a lane.
+struct Int4Fours {
+  static constexpr int64_t kGroupBytes = Int4Weights::kGroupBytes;
+  static constexpr int kBytes = 4 * kLanes;
+  static constexpr int64_t kVectors = kIntGroup / 2 / kBytes;
+  static constexpr int64_t kInputBytes = kVectors * 3 * kBytes;
+  static constexpr int kRowsOfFew = 4, kRowsOfMany = 3;
+
+  static void Pack(const int8_t* q, std::byte* out) {
+    for (int64_t v = 0; v < kVectors; ++v, q += 2 * kBytes, out += 3 * kBytes) {
+      int8_t* even = reinterpret_cast<int8_t*>(out);
+      int8_t* odd = even + kBytes;
+      int32_t* offset = reinterpret_cast<int32_t*>(odd + kBytes);
+      for (int i = 0; i < kLanes; ++i) offset[i] = 0;
+      for (int i = 0; i < kBytes; ++i) {
+        even[i] = q[2 * i];
+        odd[i] = q[2 * i + 1];
+        offset[i / 4] -= 8 * (q[2 * i] + q[2 * i + 1]);
+      }
+    }
   }
 
   template <int kX, int kRows>
@@ -102,46 +183,38 @@ struct Int4Weights {
 #pragma unroll
     for (int64_t v = 0; v < kVectors; ++v) {
       B8 low[kRows], high[kRows];
-      S16 factor[kRows];
+      I32 factor[kRows];
       for (int r = 0; r < kRows; ++r) {
         const B16 both = Load<B16>(w[r] + 8 + v * kBytes);
         low[r] = __builtin_bit_cast(B8, both & B16(0x0f0f));
         high[r] = __builtin_bit_cast(B8, (both >> B16(4)) & B16(0x0f0f));
-        factor[r] = Factors(w[r], v);
+        factor[r] = __builtin_bit_cast(I32, Int4Factors(w[r], v));
       }
       for (int t = 0; t < kX; ++t) {
         const std::byte* from = x[t] + v * 3 * kBytes;
         const S8 even = Load<S8>(from), odd = Load<S8>(from + kBytes);
-        const S16 offset = Load<S16>(from + 2 * kBytes);
-        for (int r = 0; r < kRows; ++r)  // below 2^13 in magnitude
-          sum[t][r] += MultiplyPairs(MultiplyPairs(low[r], even) + MultiplyPairs(high[r], odd) - offset, factor[r]);
+        const I32 offset = Load<I32>(from + 2 * kBytes);
+        for (int r = 0; r < kRows; ++r) {
+          const I32 eight = MultiplyAddFours(high[r], odd, MultiplyAddFours(low[r], even, offset));  // fits 16 bits
+          sum[t][r] = MultiplyAddPairs(eight, factor[r], sum[t][r]);
+        }
       }
     }
   }
 };
 
+using Int8 = std::conditional_t<kFours, Int8Fours, Int8Weights>;
+using Int4 = std::conditional_t<kFours, Int4Fours, Int4Weights>;
+
 MODELC_INLINE int64_t IntGroups(int64_t k) { return (k + kIntGroup - 1) / kIntGroup; }
 
 // Rounds n <= 128 values to int8, zeros beyond; returns the scale. What is not finite makes the scale NaN.
 static float QuantizeGroup(const float* x, int64_t n, int8_t* q) {
-  alignas(64) float group[kIntGroup] = {};
-  __builtin_memcpy(group, x, n * sizeof(float));
-  F32 most = F32(0.0f), check = F32(0.0f);
-  for (int64_t i = 0; i < kIntGroup; i += kLanes) {
-    const F32 v = Load(group + i);
-    most = Max(Abs(v), most);
-    check += v * 0.0f;  // NaN where v is not finite
-  }
-  const float amax = Max(most), finite = Sum(check);
-  const bool zero = finite != 0.0f || amax < 1e-30f;
-  const float inverse = zero ? 0.0f : 127.0f / amax;
-  constexpr float kRound = 12582912.0f;  // 1.5·2^23: adding it rounds to an integer, ties to even
-  for (int64_t i = 0; i < kIntGroup; i += kLanes) {
-    const F32 scaled = zero ? F32(0.0f) : Load(group + i) * inverse;
-    const I32 rounded = __builtin_bit_cast(I32, scaled + kRound) - 0x4b400000;
-    for (int j = 0; j < kLanes; ++j) q[i + j] = static_cast<int8_t>(rounded[j]);
-  }
-  return finite != 0.0f ? finite : zero ? 0.0f : amax / 127.0f;
+  const float amax = LargestMagnitude(x, n, 0.0f);
+  const bool some = amax >= 1e-30f;
+  RoundToInt8(x, n, some ? 127.0f / amax : 0.0f, q);
+  for (int64_t i = n; i < kIntGroup; ++i) q[i] = 0;
+  return amax * (some ? 1.0f / 127.0f : 0.0f);
 }
 
 // A packed row: the groups' values, then their scales.

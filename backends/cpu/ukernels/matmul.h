@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "plugins/abi/plugin.h"
 
@@ -63,7 +64,7 @@ struct MatmulUkernels {
   void (*silu_mul)(float* gate, const float* up, int64_t n);
 };
 
-extern const MatmulUkernels kMatmulPortable, kMatmulAvx2, kMatmulAvx512;
+extern const MatmulUkernels kMatmulPortable, kMatmulAvx2, kMatmulAvx512, kMatmulAvx512Vnni;
 
 }  // namespace modelc::cpu
 

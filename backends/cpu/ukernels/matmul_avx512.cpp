@@ -1,5 +1,4 @@
-// Compiled with -mavx512{f,bw,dq,vl} -mfma: 32 registers. Written for 512-bit vectors; not timed on such a processor
-// yet.
+// Compiled with -mavx512{f,bw,dq,vl} -mfma: 32 registers.
 #include <immintrin.h>
 
 #include "backends/cpu/ukernels/matmul.h"
@@ -11,6 +10,7 @@ namespace {
 
 constexpr int kTileX = 6, kTileW = 4;  // dot's register tile: rows of x by rows of weights
 constexpr int kTileRows = 5;           // accumulate's: rows of x by 4 vectors of columns
+constexpr bool kFours = false;  // whether one instruction sums four products of bytes
 #include "backends/cpu/simd/lanes.inl"
 //
 #include "backends/cpu/ukernels/weights.inl"

@@ -8,6 +8,7 @@ namespace {
 
 constexpr int kTileX = 4, kTileW = 2;  // dot's register tile: rows of x by rows of weights
 constexpr int kTileRows = 1;           // accumulate's: rows of x by 4 vectors of columns
+constexpr bool kFours = false;  // whether one instruction sums four products of bytes
 #include "backends/cpu/simd/lanes.inl"
 //
 #include "backends/cpu/ukernels/weights.inl"

@@ -7,29 +7,28 @@ MODELC_INLINE const float* Row(const InputRows& x, int64_t t) { return x.data + 
 // A cache line's multiple, and some more: rows a power of two apart would share the sets of L1.
 static int64_t Packed(int64_t k) { return (RoundUp(k) + 15) / 16 * 16 + 64; }
 
+typedef float Pair __attribute__((ext_vector_type(2 * MODELC_SIMD_LANES)));
+
 template <typename W>
 MODELC_INLINE void PackGroup(const float* x, float* out) {
-#if MODELC_SIMD_LANES == 8
-  if constexpr (W::Order(1, 0) == 1 && W::Order(0, 1) == 4) {  // a transpose of fours
-    F32 half[4], pair[4];
-    for (int i = 0; i < 2; ++i) {
-      const F32 low = Load(x + i * 8), high = Load(x + 16 + i * 8);
-      half[2 * i] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 8, 9, 10, 11);
-      half[2 * i + 1] = __builtin_shufflevector(low, high, 4, 5, 6, 7, 12, 13, 14, 15);
+  if constexpr (W::Order(0, 1) == 4) {
+    const Pair low = Load<Pair>(x), high = Load<Pair>(x + 2 * kLanes);
+    Pair even, odd;
+    even.lo = low.even, even.hi = high.even;
+    odd.lo = low.odd, odd.hi = high.odd;
+    Store(even.even, out);
+    Store(odd.even, out + kLanes);
+    Store(even.odd, out + 2 * kLanes);
+    Store(odd.odd, out + 3 * kLanes);
+  } else if constexpr (W::Order(0, 1) == 2) {
+    for (int j = 0; j < 4; j += 2) {
+      const Pair both = Load<Pair>(x + j * kLanes);
+      Store(both.even, out + j * kLanes);
+      Store(both.odd, out + (j + 1) * kLanes);
     }
-    for (int i = 0; i < 2; ++i) {
-      pair[i] = __builtin_shufflevector(half[2 * i], half[2 * i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-      pair[i + 2] = __builtin_shufflevector(half[2 * i], half[2 * i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-    }
-    for (int i = 0; i < 2; ++i) {
-      Store(__builtin_shufflevector(pair[2 * i], pair[2 * i + 1], 0, 1, 8, 9, 4, 5, 12, 13), out + 16 * i);
-      Store(__builtin_shufflevector(pair[2 * i], pair[2 * i + 1], 2, 3, 10, 11, 6, 7, 14, 15), out + 16 * i + 8);
-    }
-    return;
+  } else {
+    for (int j = 0; j < 4; ++j) Store(Load(x + j * kLanes), out + j * kLanes);
   }
-#endif
-  for (int j = 0; j < 4; ++j)
-    for (int i = 0; i < kLanes; ++i) out[j * kLanes + i] = x[W::Order(j, i)];
 }
 
 static void PackFloats(modelc_dtype dtype, const float* x, int64_t k, float* out) {

@@ -3,9 +3,9 @@
 static void Pack(modelc_dtype dtype, const float* x, int64_t k, float* out) {
   switch (dtype) {
     case MODELC_INT8:
-      return PackIntegers<Int8Weights>(x, k, out);
+      return PackIntegers<Int8>(x, k, out);
     case MODELC_INT4:
-      return PackIntegers<Int4Weights>(x, k, out);
+      return PackIntegers<Int4>(x, k, out);
     default:
       return PackFloats(dtype, x, k, out);
   }
@@ -14,9 +14,9 @@ static void Pack(modelc_dtype dtype, const float* x, int64_t k, float* out) {
 static void Dot(const WeightRows& w, const InputRows& x, const OutputRows& out, std::byte* scratch) {
   switch (w.dtype) {
     case MODELC_INT8:
-      return DotIntegers<Int8Weights>(w, x, out, scratch);
+      return DotIntegers<Int8>(w, x, out, scratch);
     case MODELC_INT4:
-      return DotIntegers<Int4Weights>(w, x, out, scratch);
+      return DotIntegers<Int4>(w, x, out, scratch);
     default:
       return DotFloats(w, x, out, scratch);
   }

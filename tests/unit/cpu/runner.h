@@ -93,7 +93,7 @@ inline absl::Status Launch(const Kernel& kernel, const std::vector<Array*>& oper
 // The instruction sets of this machine.
 inline std::vector<Isa> HostIsas() {
   std::vector<Isa> all;
-  for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16})
+  for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni})
     if (isa <= HostIsa()) all.push_back(isa);
   return all;
 }

@@ -288,7 +288,7 @@ std::string Label(const testing::TestParamInfo<std::tuple<const char*, modelc_dt
 
 // An instruction set the machine lacks means the next it has.
 INSTANTIATE_TEST_SUITE_P(All, MatmulTest,
-                         testing::Combine(testing::Values("portable", "avx2", "avx512"),
+                         testing::Combine(testing::Values("portable", "avx2", "avx512", "avx512_vnni"),
                                           testing::Values(MODELC_F8E4M3, MODELC_BF16, MODELC_F32)),
                          Label);
 

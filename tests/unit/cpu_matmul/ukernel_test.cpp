@@ -12,7 +12,7 @@
 
 namespace modelc::cpu {
 
-extern const MatmulUkernels kMatmulAvx512OnAvx2;
+extern const MatmulUkernels kMatmulAvx512OnAvx2, kMatmulAvx512VnniOnAvx2;
 
 namespace {
 
@@ -27,8 +27,10 @@ std::vector<Table> Tables() {
   if (HostIsa() >= Isa::kAvx2) {
     tables.push_back({"avx2", &kMatmulAvx2});
     tables.push_back({"avx512_on_avx2", &kMatmulAvx512OnAvx2});
+    tables.push_back({"avx512_vnni_on_avx2", &kMatmulAvx512VnniOnAvx2});
   }
   if (HostIsa() >= Isa::kAvx512) tables.push_back({"avx512", &kMatmulAvx512});
+  if (HostIsa() >= Isa::kAvx512Vnni) tables.push_back({"avx512_vnni", &kMatmulAvx512Vnni});
 #endif
   return tables;
 }
