@@ -4,7 +4,7 @@
 constexpr int kDirectRows = 8;
 constexpr int64_t kPanelK = 512, kPanelW = 12;  // 24 KiB of floats: L1 holds it beside kTileX rows of x
 constexpr int64_t kPanelFloats = kPanelK * kPanelW;
-constexpr int64_t kAccVectors = MatmulUkernels::kMaxInputs * kPanelW;
+constexpr int64_t kAccVectors = MatmulUkernels::kMaxInputs * kPanelW + 8;  // eight at a time are added up
 static_assert(kPanelW % kTileW == 0 && kDirectRows * MatmulUkernels::kMaxWeights <= kAccVectors);
 
 constexpr int kMostScaled = 4;  // rows of x in DotFewScaled: beyond, FMA takes the time
@@ -66,7 +66,8 @@ static void DotDirect(const WeightRows& w, int64_t n, const float* const* x, int
 template <typename W, int kX>
 static void DotRows(const WeightRows& w, int64_t n, int64_t end, const float* const* x, int64_t k0, int64_t k1,
                     F32* acc) {
-  constexpr int kRows = kX <= 2 ? 4 : kX <= 4 ? 2 : 1;  // enough sums to hide the latency of FMA, without spills
+  // Enough sums to hide the latency of FMA, without spills.
+  constexpr int kRows = kX <= 2 ? 4 : kX <= 4 || kLanes == 16 ? 2 : 1;
   for (; n + kRows <= end; n += kRows) DotDirect<W, kX, kRows>(w, n, x, k0, k1, acc + n, w.count);
   for (; n < end; ++n) DotDirect<W, kX, 1>(w, n, x, k0, k1, acc + n, w.count);
 }
@@ -155,11 +156,16 @@ static void DotPanel(const InputRows& x, int64_t t, int64_t k0, const float* pan
 static void Finish(const F32* acc, int64_t acc_stride, int64_t rows, int64_t count, float* out, int64_t out_stride,
                    float factor = 1.0f) {
   for (int64_t t = 0; t < rows; ++t, acc += acc_stride, out += out_stride) {
-    int64_t n = 0;
 #if MODELC_SIMD_LANES >= 8
+    int64_t n = 0;
     for (; n + 8 <= count; n += 8) Store(Sums(acc + n) * factor, out + n);
+    if (n < count) {  // what is added up beyond `count` is left where it is
+      const Eight sums = Sums(acc + n) * factor;
+      for (int64_t i = n; i < count; ++i) out[i] = sums[i - n];
+    }
+#else
+    for (int64_t n = 0; n < count; ++n) out[n] = Sum(acc[n]) * factor;
 #endif
-    for (; n < count; ++n) out[n] = Sum(acc[n]) * factor;
   }
 }
 

@@ -10,7 +10,6 @@ namespace {
 
 constexpr int kTileX = 6, kTileW = 4;  // dot's register tile: rows of x by rows of weights
 constexpr int kTileRows = 5;           // accumulate's: rows of x by 4 vectors of columns
-constexpr bool kFours = true;  // whether one instruction sums four products of bytes
 #include "backends/cpu/simd/lanes.inl"
 //
 #include "backends/cpu/ukernels/weights.inl"
@@ -21,6 +20,9 @@ constexpr bool kFours = true;  // whether one instruction sums four products of 
 #include "backends/cpu/ukernels/dot.inl"
 //
 #include "backends/cpu/ukernels/integers.inl"
+//
+#include "backends/cpu/ukernels/fours.inl"
+//
 #include "backends/cpu/ukernels/table.inl"
 
 }  // namespace

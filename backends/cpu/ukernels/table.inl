@@ -22,8 +22,10 @@ static void Dot(const WeightRows& w, const InputRows& x, const OutputRows& out, 
   }
 }
 
+constexpr size_t Larger(size_t a, size_t b) { return a > b ? a : b; }
+
 static constexpr MatmulUkernels kUkernels = {
-    .scratch = kDotScratch > kAccumulateScratch ? kDotScratch : kAccumulateScratch,
+    .scratch = Larger(Larger(kDotScratch, kAccumulateScratch), kIntegersScratch),
     .packed = Packed,
     .pack = Pack,
     .dot = Dot,
