@@ -169,13 +169,12 @@ struct IndexLayout {
     std::copy_n(w, heads, weights);
     if (format == CacheFormat::kI8) {
       for (int64_t h = 0; h < heads; ++h)
-        weights[h] *= RoundQuery(simd, q + h * width, width, padded(), reinterpret_cast<int16_t*>(out) + h * padded());
+        weights[h] *= simd.pack_i8_query(q + h * width, width, padded(), reinterpret_cast<int32_t*>(out) + h * padded() / 2);
       return;
     }
-    const float factor = format == CacheFormat::kF8 ? kE4M3QueryFactor : 1.0f;
     float* values = reinterpret_cast<float*>(out);
     for (int64_t h = 0; h < heads; ++h)
-      for (int64_t d = 0; d < padded(); ++d) *values++ = d < width ? q[h * width + d] * factor : 0.0f;
+      for (int64_t d = 0; d < padded(); ++d) *values++ = d < width ? q[h * width + d] : 0.0f;
   }
   // Scores of one row against a page, from what ReadQueries and ReadKeys gave; `ahead` is the page that comes next.
   void IndexScores(const Simd& simd, const std::byte* queries, int64_t heads, const std::byte* keys, int64_t n,
@@ -203,18 +202,6 @@ struct IndexLayout {
  private:
   // Dimensions as the loops over bytes want them: a multiple of 4, zeros at the end.
   int64_t padded() const { return bytes() ? (width + 3) / 4 * 4 : width; }
-  // One head's query as int8 in the order index_scores_i8 reads; returns its scale. Rounded into the room's second
-  // half, four bytes are always read before their eight are written.
-  static float RoundQuery(const Simd& simd, const float* q, int64_t width, int64_t padded, int16_t* out) {
-    int8_t* rounded = reinterpret_cast<int8_t*>(out) + padded;
-    const float scale = simd.to_i8(q, width, rounded);
-    std::fill(rounded + width, rounded + padded, int8_t{0});
-    for (int64_t d = 0; d < padded; d += 4) {
-      const int16_t four[4] = {rounded[d], rounded[d + 2], rounded[d + 1], rounded[d + 3]};
-      std::copy_n(four, 4, out + d);
-    }
-    return scale;
-  }
 };
 
 // The rows of a step: the operands pos, seq, pages and cache together.

@@ -23,23 +23,24 @@ MODELC_INLINE void InBlocks(int64_t n, const Body& body) {
 // s[key][col] of Keys keys and Cols columns.
 template <int Cols, int Keys>
 MODELC_INLINE void ScoreTile(const float* q, const float* k, int64_t dims, float* s, int64_t s_stride) {
-  F32 acc[Cols][Keys];
-  for (int c = 0; c < Cols; ++c)
-    for (int i = 0; i < Keys; ++i) acc[c][i] = F32(0.0f);
+  constexpr int kCount = Cols * Keys;
+  F32 acc[kCount];  // key by key
+  for (int i = 0; i < kCount; ++i) acc[i] = F32(0.0f);
   int64_t d = 0;
   for (; d + kLanes <= dims; d += kLanes) {
     F32 key[Keys];
     for (int i = 0; i < Keys; ++i) key[i] = Load(k + i * dims + d);
     for (int c = 0; c < Cols; ++c) {
       const F32 value = Load(q + c * dims + d);
-      for (int i = 0; i < Keys; ++i) acc[c][i] = MultiplyAdd(value, key[i], acc[c][i]);
+      for (int i = 0; i < Keys; ++i) acc[i * Cols + c] = MultiplyAdd(value, key[i], acc[i * Cols + c]);
     }
   }
-  for (int c = 0; c < Cols; ++c)
-    for (int i = 0; i < Keys; ++i) {
-      float sum = Sum(acc[c][i]);
-      for (int64_t e = d; e < dims; ++e) sum += q[c * dims + e] * k[i * dims + e];
-      s[i * s_stride + c] = sum;
+  float sum[kCount];
+  SumEach<kCount>(acc, sum);
+  for (int i = 0; i < Keys; ++i)
+    for (int c = 0; c < Cols; ++c) {
+      for (int64_t e = d; e < dims; ++e) sum[i * Cols + c] += q[c * dims + e] * k[i * dims + e];
+      s[i * s_stride + c] = sum[i * Cols + c];
     }
 }
 
@@ -165,11 +166,20 @@ MODELC_INLINE void TransposeKeys(const From* rows, int64_t dims, To* out, const 
 // Keys of one byte stay bytes: a page of them is in L1 where floats would fill it, and widening in registers is cheaper
 // than loading what was widened before.
 static void TransposeBytes(const uint8_t* rows, int64_t dims, uint8_t* out) {
-  typedef uint32_t Quads __attribute__((ext_vector_type(4)));
-  typedef uint32_t V __attribute__((ext_vector_type(8)));  // two fours of quads, transposed side by side
   const int64_t groups = (dims + 3) / 4;
   for (int block = 0; block < 4; ++block, rows += 16 * dims, out += 16 * groups * 4) {
     int64_t d = 0;
+#if MODELC_SIMD_LANES == 16
+    const uint8_t* keys[16];
+    for (int key = 0; key < 16; ++key) keys[key] = rows + key * dims;
+    for (; d + 16 <= dims; d += 16) {
+      I32 quads[4];
+      LoadColumns(keys, d, quads);
+      for (int i = 0; i < 4; ++i) Store(quads[i], out + (d / 4 + i) * 64);
+    }
+#else
+    typedef uint32_t Quads __attribute__((ext_vector_type(4)));
+    typedef uint32_t V __attribute__((ext_vector_type(8)));  // two fours of quads, transposed side by side
     for (; d + 32 <= dims; d += 32)
       for (int key = 0; key < 16; key += 4) {
         V row[4];
@@ -187,6 +197,7 @@ static void TransposeBytes(const uint8_t* rows, int64_t dims, uint8_t* out) {
           Store(Quads(quads[i].hi), out + ((d / 4 + 4 + i) * 16 + key) * 4);
         }
       }
+#endif
     for (; d < groups * 4; ++d)
       for (int key = 0; key < 16; ++key)
         out[(d / 4 * 16 + key) * 4 + d % 4] = d < dims ? rows[key * dims + d] : uint8_t{0};
@@ -216,7 +227,7 @@ MODELC_INLINE void IndexBlock(const typename K::Query* q, const float* w, const 
   using Acc = typename K::Sum;
   Acc acc[Heads][Vectors];
   for (int h = 0; h < Heads; ++h)
-    for (int v = 0; v < Vectors; ++v) acc[h][v] = Acc(0);
+    for (int v = 0; v < Vectors; ++v) acc[h][v] = K::Start(q + h * K::Stride(dims), dims);
   for (int64_t d = 0; d < dims; d += K::kGroup) {
     for (int v = 0; v < Vectors * kLanes / 16; ++v) __builtin_prefetch(ahead + (v * dims + d) * 16);
     typename K::Raw raw[Vectors];
@@ -226,7 +237,7 @@ MODELC_INLINE void IndexBlock(const typename K::Query* q, const float* w, const 
       Acc key[Vectors];
       for (int v = 0; v < Vectors; ++v) key[v] = K::template Widen<j>(raw[v]);
       for (int h = 0; h < Heads; ++h) {
-        const Acc value = Acc(q[(h * dims + d) / K::kPart + j]);
+        const Acc value = Acc(q[h * K::Stride(dims) + d / K::kPart + j]);
         for (int v = 0; v < Vectors; ++v) acc[h][v] = K::Add(key[v], value, acc[h][v]);
       }
     };
@@ -250,6 +261,8 @@ struct FloatSums {
   using Query = float;
   using Sum = F32;
   static constexpr int kPart = 1;
+  static constexpr int64_t Stride(int64_t dims) { return dims; }
+  MODELC_INLINE F32 Start(const float*, int64_t) { return F32(0.0f); }
   MODELC_INLINE F32 Add(F32 key, F32 query, F32 sum) { return MultiplyAdd(key, query, sum); }
 };
 
@@ -257,7 +270,6 @@ struct FloatKeys : FloatSums {
   using Type = float;
   using Raw = F32;
   static constexpr int kGroup = 1;
-  static constexpr float kFactor = 1.0f;
   MODELC_INLINE Raw Read(const Type* p) { return Load(p); }
   template <int>
   MODELC_INLINE F32 Widen(Raw raw) {
@@ -272,18 +284,20 @@ struct E4M3Keys : FloatSums {
   using Type = uint8_t;
   using Raw = I32;
   static constexpr int kGroup = 4;
-  static constexpr float kFactor = 0x1p120f / kE4M3QueryFactor;
   MODELC_INLINE Raw Read(const Type* p) { return Load<I32>(p); }
   template <int j>
   MODELC_INLINE F32 Widen(Raw raw) {
     const I32 bits = ((raw << (24 - 8 * j)) >> 4) & int32_t(0x87f00000);
+    // Subnormal ones are so for float32 too: multiplied here, or every product with them would take some processors
+    // a hundred times as long.
+    const F32 value = __builtin_bit_cast(F32, bits) * 0x1p120f;
     if constexpr (kNaN)
-      return Select((bits & int32_t(0x07f00000)) == int32_t(0x07f00000), F32(__builtin_nanf("")),
-                    __builtin_bit_cast(F32, bits));
-    return __builtin_bit_cast(F32, bits);
+      return Select((bits & int32_t(0x07f00000)) == int32_t(0x07f00000), F32(__builtin_nanf("")), value);
+    return value;
   }
 };
 
+#ifndef MODELC_SIMD_FOURS
 // Bytes as the low or the high half of words, with their sign: pairs of the first and third, the second and fourth.
 struct I8Keys {
   using Type = uint8_t;
@@ -291,7 +305,8 @@ struct I8Keys {
   using Raw = I32;
   using Sum = I32;
   static constexpr int kGroup = 4, kPart = 2;
-  static constexpr float kFactor = 1.0f;
+  static constexpr int64_t Stride(int64_t dims) { return dims / 2; }
+  MODELC_INLINE I32 Start(const int32_t*, int64_t) { return I32(0); }
   MODELC_INLINE Raw Read(const Type* p) { return Load<I32>(p); }
   template <int j>
   MODELC_INLINE I32 Widen(Raw raw) {
@@ -300,7 +315,43 @@ struct I8Keys {
     return __builtin_bit_cast(I32, (j == 0 ? words << int16_t(8) : words) >> int16_t(8));
   }
   MODELC_INLINE I32 Add(I32 key, I32 query, I32 sum) { return MultiplyAddPairs(key, query, sum); }
+
+  // Of each four dimensions the pairs (0, 2) and (1, 3).
+  static void Pack(const int8_t* q, int64_t dims, int32_t* out) {
+    for (int64_t d = 0; d < dims; d += 4) {
+      const int16_t pairs[4] = {q[d], q[d + 2], q[d + 1], q[d + 3]};
+      __builtin_memcpy(out + d / 2, pairs, sizeof pairs);
+    }
+  }
 };
+#else
+// Four products at a time: keys go without sign, 128 more than they are, and a query ends with what that adds to its
+// products, to be taken off.
+struct I8Keys {
+  using Type = uint8_t;
+  using Query = int32_t;
+  using Raw = I32;
+  using Sum = I32;
+  static constexpr int kGroup = 4, kPart = 4;
+  static constexpr int64_t Stride(int64_t dims) { return dims / 2; }
+  MODELC_INLINE I32 Start(const int32_t* q, int64_t dims) { return I32(q[dims / 4]); }
+  MODELC_INLINE Raw Read(const Type* p) { return Load<I32>(p); }
+  template <int>
+  MODELC_INLINE I32 Widen(Raw raw) {
+    return raw ^ int32_t(0x80808080);
+  }
+  MODELC_INLINE I32 Add(I32 key, I32 query, I32 sum) {
+    return MultiplyAddFours(__builtin_bit_cast(B8, key), __builtin_bit_cast(S8, query), sum);
+  }
+
+  static void Pack(const int8_t* q, int64_t dims, int32_t* out) {
+    int32_t lift = 0;
+    for (int64_t d = 0; d < dims; ++d) lift -= 128 * q[d];
+    __builtin_memcpy(out, q, dims);
+    out[dims / 4] = lift;
+  }
+};
+#endif
 
 // Scores of the kIndexVectors vectors of keys at k, by blocks of heads; fetches what comes next meanwhile.
 template <typename K>
@@ -308,7 +359,7 @@ MODELC_INLINE void IndexVectors(const typename K::Query* q, const float* w, int6
                                 int64_t dims, const typename K::Type* ahead, F32 (&sum)[kIndexVectors]) {
   for (int v = 0; v < kIndexVectors; ++v) sum[v] = F32(0.0f);
   InBlocks<kIndexBlock, 4, 2, 1>(heads, [&](auto block, int64_t h) {
-    IndexBlock<block.value, kIndexVectors, K>(q + h * dims / K::kPart, w + h, k, dims, h == 0 ? ahead : k, sum);
+    IndexBlock<block.value, kIndexVectors, K>(q + h * K::Stride(dims), w + h, k, dims, h == 0 ? ahead : k, sum);
   });
 }
 
@@ -318,13 +369,13 @@ MODELC_INLINE void IndexScoresOf(const typename K::Query* q, const float* w, int
   for (int64_t i = 0; i < keys; i += kIndexVectors * kLanes) {
     F32 sum[kIndexVectors];
     IndexVectors<K>(q, w, heads, k + i * dims, dims, ahead + i * dims, sum);
-    for (int v = 0; v < kIndexVectors; ++v) Store(sum[v] * K::kFactor, out + i + v * kLanes);
+    for (int v = 0; v < kIndexVectors; ++v) Store(sum[v], out + i + v * kLanes);
   }
 }
 
 // The same for many heads: a few vectors of keys are widened once for all of them, which stay in L1 where those of a
 // page would not.
-constexpr int64_t kManyHeads = 3 * kIndexBlock, kMostWidened = 256;  // dimensions
+constexpr int64_t kManyHeads = kLanes == 16 ? 8 : 3 * kIndexBlock, kMostWidened = 256;  // dimensions
 
 template <typename K>
 MODELC_INLINE void IndexScoresWidened(const float* q, const float* w, int64_t heads, const typename K::Type* k,
@@ -343,7 +394,7 @@ MODELC_INLINE void IndexScoresWidened(const float* q, const float* w, int64_t he
       }
     F32 sum[kIndexVectors];
     IndexVectors<FloatKeys>(q, w, heads, wide, dims, wide, sum);
-    for (int v = 0; v < kIndexVectors; ++v) Store(sum[v] * K::kFactor, out + i + v * kLanes);
+    for (int v = 0; v < kIndexVectors; ++v) Store(sum[v], out + i + v * kLanes);
   }
 }
 
@@ -367,6 +418,15 @@ static void IndexScoresE4M3(const float* q, const float* w, int64_t heads, const
     IndexScoresE4M3Of<E4M3Keys<true>>(q, w, heads, k, keys, dims, ahead, out);
   else
     IndexScoresE4M3Of<E4M3Keys<false>>(q, w, heads, k, keys, dims, ahead, out);
+}
+
+static float PackI8Query(const float* q, int64_t n, int64_t dims, int32_t* out) {
+  // Rounded in the second half of the room, where Pack reads all that it then writes over.
+  int8_t* rounded = reinterpret_cast<int8_t*>(out) + dims;
+  const float scale = ToI8Row(q, n, rounded);
+  for (int64_t d = n; d < dims; ++d) rounded[d] = 0;
+  I8Keys::Pack(rounded, dims, out);
+  return scale;
 }
 
 static void IndexScoresI8(const int32_t* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,

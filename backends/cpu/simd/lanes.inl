@@ -55,6 +55,55 @@ MODELC_INLINE I32 MultiplyAddPairs(I32 a, I32 b, I32 c) {
   return c + (products.even + products.odd);
 }
 
+typedef int8_t S8 __attribute__((ext_vector_type(4 * MODELC_SIMD_LANES)));
+typedef uint8_t B8 __attribute__((ext_vector_type(4 * MODELC_SIMD_LANES)));
+
+// Each lane of a and b holds four bytes, a's without sign; c plus the sum of their products.
+MODELC_INLINE I32 MultiplyAddFours(B8 a, S8 b, I32 c) {
+#if defined(__AVX512VNNI__) && MODELC_SIMD_LANES == 16
+  return __builtin_bit_cast(I32, _mm512_dpbusd_epi32(__builtin_bit_cast(__m512i, c), __builtin_bit_cast(__m512i, a),
+                                                     __builtin_bit_cast(__m512i, b)));
+#else
+  const U32 x = __builtin_bit_cast(U32, a);
+  const I32 y = __builtin_bit_cast(I32, b);
+  for (int j = 0; j < 4; ++j) c += __builtin_bit_cast(I32, (x >> (8 * j)) & 0xffu) * ((y << (24 - 8 * j)) >> 24);
+  return c;
+#endif
+}
+
+#if MODELC_SIMD_LANES == 16
+// Four columns of 32 bits of kLanes rows: row r in lane r. Quarters of four vectors are filled from memory first;
+// within them fours are exchanged.
+template <typename T>
+MODELC_INLINE void LoadColumns(const T* const* rows, int64_t at, I32 columns[4]) {
+  typedef int32_t Quarter __attribute__((ext_vector_type(4)));
+  I32 v[4];
+  for (int j = 0; j < 4; ++j) {
+    v[j].lo.lo = Load<Quarter>(rows[j] + at);
+    v[j].lo.hi = Load<Quarter>(rows[4 + j] + at);
+    v[j].hi.lo = Load<Quarter>(rows[8 + j] + at);
+    v[j].hi.hi = Load<Quarter>(rows[12 + j] + at);
+  }
+  const auto low = [](I32 a, I32 b) {
+    return __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
+  };
+  const auto high = [](I32 a, I32 b) {
+    return __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
+  };
+  const auto low_pairs = [](I32 a, I32 b) {
+    return __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+  };
+  const auto high_pairs = [](I32 a, I32 b) {
+    return __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  };
+  const I32 ab = low(v[0], v[1]), cd = low(v[2], v[3]), ef = high(v[0], v[1]), gh = high(v[2], v[3]);
+  columns[0] = low_pairs(ab, cd);
+  columns[1] = high_pairs(ab, cd);
+  columns[2] = low_pairs(ef, gh);
+  columns[3] = high_pairs(ef, gh);
+}
+#endif
+
 MODELC_INLINE U32 Bits(F32 v) { return __builtin_bit_cast(U32, v); }
 MODELC_INLINE F32 FromBits(U32 v) { return __builtin_bit_cast(F32, v); }
 MODELC_INLINE F32 Abs(F32 v) { return FromBits(Bits(v) & 0x7fffffffu); }
@@ -101,6 +150,16 @@ MODELC_INLINE Eight Sums(const F32* v) {
   return __builtin_shufflevector(c, c, 0, 4, 1, 5, 2, 6, 3, 7);
 }
 #endif
+// out[i] = Sum(v[i])
+template <int kCount>
+MODELC_INLINE void SumEach(const F32* v, float* out) {
+  int i = 0;
+#if MODELC_SIMD_LANES >= 8
+  for (; i + 8 <= kCount; i += 8) Store(Sums(v + i), out + i);
+#endif
+  for (; i < kCount; ++i) out[i] = Sum(v[i]);
+}
+
 MODELC_INLINE float Max(F32 v) {
   float x[kLanes];
   Store(v, x);

@@ -9,6 +9,7 @@ const Simd& SimdFor(Isa isa) {
 #if defined(__x86_64__)
       &kAvx2Simd,
       &kAvx512Simd,
+      &kAvx512VnniSimd,
 #endif
   };
   const Simd* best = kTable[0];

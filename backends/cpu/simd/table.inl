@@ -24,6 +24,7 @@ static constexpr Simd kSimd = {
     .transpose_f32 = TransposeF32,
     .index_scores = IndexScores,
     .index_scores_e4m3 = IndexScoresE4M3,
+    .pack_i8_query = PackI8Query,
     .index_scores_i8 = IndexScoresI8,
     .collect_above = CollectAbove,
     .count_from = CountFrom,

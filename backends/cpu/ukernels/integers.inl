@@ -4,8 +4,6 @@
 // tile, so here too a row has the same bits in any company.
 constexpr int64_t kIntGroup = 128;
 
-typedef int8_t S8 __attribute__((ext_vector_type(4 * MODELC_SIMD_LANES)));
-typedef uint8_t B8 __attribute__((ext_vector_type(4 * MODELC_SIMD_LANES)));
 typedef int8_t HalfS8 __attribute__((ext_vector_type(2 * MODELC_SIMD_LANES)));
 typedef int16_t S16 __attribute__((ext_vector_type(2 * MODELC_SIMD_LANES)));
 typedef uint16_t B16 __attribute__((ext_vector_type(2 * MODELC_SIMD_LANES)));

@@ -32,8 +32,10 @@ std::vector<Named> Tables() {
   if (HostIsa() >= Isa::kAvx2) {
     tables.push_back({"avx2", &kAvx2Simd});
     tables.push_back({"wide", &kWideSimd});
+    tables.push_back({"wide_fours", &kWideFoursSimd});
   }
   if (HostIsa() >= Isa::kAvx512) tables.push_back({"avx512", &kAvx512Simd});
+  if (HostIsa() >= Isa::kAvx512Vnni) tables.push_back({"avx512_vnni", &kAvx512VnniSimd});
 #endif
   return tables;
 }
@@ -344,11 +346,11 @@ TEST_P(SimdTest, NarrowKeysScoreAsFloatsDo) {
           ASSERT_EQ(std::bit_cast<uint32_t>(half_keys[i]), std::bit_cast<uint32_t>(want_keys[i]));
         const std::vector<float> q = Random(heads * dims), w = Random(heads);
         simd_.index_scores(q.data(), w.data(), heads, want_keys.data(), 64, dims, want.data());
-        std::vector<float> scaled(heads * padded);
+        std::vector<float> rows(heads * padded);
         for (int64_t h = 0; h < heads; ++h)
-          for (int64_t d = 0; d < dims; ++d) scaled[h * padded + d] = q[h * dims + d] * kE4M3QueryFactor;
+          for (int64_t d = 0; d < dims; ++d) rows[h * padded + d] = q[h * dims + d];
         simd_.transpose_bytes(bytes.data(), dims, byte_keys.data());
-        simd_.index_scores_e4m3(scaled.data(), w.data(), heads, byte_keys.data(), 64, padded, byte_keys.data(),
+        simd_.index_scores_e4m3(rows.data(), w.data(), heads, byte_keys.data(), 64, padded, byte_keys.data(),
                                 got.data());
         for (int64_t i = 0; i < 64; ++i)
           ASSERT_TRUE(std::isnan(want[i]) ? std::isnan(got[i]) : got[i] == want[i]) << i << ": " << got[i] << ", " << want[i];
@@ -387,15 +389,17 @@ TEST_P(SimdTest, Int8KeysScoreByWholeNumbers) {
         values[i] = i % padded < dims ? static_cast<int8_t>(engine_() % 255 - 127) : 0;
       std::fill_n(keys.begin(), dims, int8_t{-127});  // the extremes
       std::fill_n(values.begin(), dims, int8_t{-127});
-      std::vector<int16_t> q(heads * padded);
-      for (int64_t i = 0; i < heads * padded; i += 4)
-        for (int64_t j = 0; j < 4; ++j) q[i + j] = values[i + (j & 1) * 2 + (j >> 1)];
+      std::vector<int32_t> q(heads * padded / 2);
+      for (int64_t h = 0; h < heads; ++h) {
+        values[h * padded] = 127;  // so that the scale is 1
+        const std::vector<float> row(&values[h * padded], &values[h * padded] + dims);
+        ASSERT_EQ(simd_.pack_i8_query(row.data(), dims, padded, &q[h * padded / 2]), 1.0f);
+      }
       const std::vector<float> w = Random(heads);
       std::vector<uint8_t> turned(64 * padded);
       std::vector<float> got(64);
       simd_.transpose_bytes(reinterpret_cast<const uint8_t*>(keys.data()), dims, turned.data());
-      simd_.index_scores_i8(reinterpret_cast<const int32_t*>(q.data()), w.data(), heads, turned.data(), 64, padded,
-                            turned.data(), got.data());
+      simd_.index_scores_i8(q.data(), w.data(), heads, turned.data(), 64, padded, turned.data(), got.data());
       for (int64_t i = 0; i < 64; ++i) {
         double want = 0, size = 0;
         for (int64_t h = 0; h < heads; ++h) {

@@ -5,7 +5,7 @@
 
 namespace modelc::cpu {
 
-extern const Simd kWideSimd;
+extern const Simd kWideSimd, kWideFoursSimd;
 
 }  // namespace modelc::cpu
 
