@@ -27,8 +27,8 @@ def maybe_system(rng, msgs, p=0.12):
     return [{"role": "system", "content": rng.choice(SYSTEMS)}] + msgs if rng.random() < p else msgs
 
 
-MIX = [(0.08, lambda r, s: p_arith(r, s, "add")), (0.15, lambda r, s: p_arith(r, s, "sub")), (0.06, lambda r, s: p_arith(r, s, "mul")),
-       (0.11, p_div), (0.02, p_chain), (0.05, p_word), (0.09, p_compare), (0.13, p_sort), (0.13, p_json), (0.05, p_copy), (0.06, p_drill)]
+MIX = [(0.06, lambda r, s: p_arith(r, s, "add")), (0.15, lambda r, s: p_arith(r, s, "sub")), (0.08, lambda r, s: p_arith(r, s, "mul")),
+       (0.10, p_div), (0.02, p_chain), (0.04, p_word), (0.06, p_compare), (0.10, p_sort), (0.14, p_json), (0.15, p_copy), (0.05, p_drill)]
 
 
 def short_doc(rng, split="train"):

@@ -65,7 +65,7 @@ TEST_F(ProblemFile, EveryPublicFileOfNanoReads) {
     ASSERT_TRUE(problems.ok()) << problems.status();
     for (const Problem& p : *problems) EXPECT_EQ("eval_" + p.task + ".jsonl", entry.path().filename());
   }
-  EXPECT_EQ(files, 43);
+  EXPECT_EQ(files, 49);
 }
 
 Answer Content(const std::string& text) { return {"", text, {}}; }
