@@ -144,7 +144,7 @@ int64_t IndexLayout::page_bytes() const {
 
 void IndexLayout::Write(std::byte* page, int64_t token, const double* values) const {
   if (format == "i8") {
-    const Int8Row row = RoundToInt8(values, D, 1e-4f);
+    const Int8Row row = RoundToInt8(values, D, kLeastI8);
     std::memcpy(page + token * D, row.values.data(), D);
     return PutF32(page + kPageTokens * D + 4 * token, row.scale);
   }

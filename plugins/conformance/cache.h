@@ -57,6 +57,9 @@ struct IndexLayout {
   Values Read(const std::byte* page, int64_t token) const;
 };
 
+// The least magnitude that i8 keys and their queries are scaled by (cache.md).
+inline constexpr float kLeastI8 = 1e-4f;
+
 // A cache in which every visible position of the step holds what `make` returns and all other bytes are 0xff: reading
 // them gives NaN.
 template <typename Layout>

@@ -85,7 +85,7 @@ Values Scores(const Tensors& t, const IndexLayout& layout, int64_t C, double sca
   const Values w = ToValues(t[1]);
   if (layout.format == "i8") {
     for (auto head = q.begin(); head != q.end(); head += D) {
-      const Int8Row row = RoundToInt8(&*head, D, 1e-4f);
+      const Int8Row row = RoundToInt8(&*head, D, kLeastI8);
       std::transform(row.values.begin(), row.values.end(), head, [&](int8_t v) { return v * row.scale; });
     }
   }

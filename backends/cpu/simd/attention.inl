@@ -4,11 +4,6 @@
 // memory, whatever the number of heads. Index scores have keys in lanes, for their queries are short and many: a page's
 // keys are transposed once for all rows.
 
-template <int N>
-struct Size {
-  static constexpr int value = N;
-};
-
 // Calls body(Size<B>, first) for 0 … n - 1 in blocks of the sizes B, each as often as it fits.
 template <int... Blocks, typename Body>
 MODELC_INLINE void InBlocks(int64_t n, const Body& body) {

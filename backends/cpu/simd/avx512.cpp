@@ -1,8 +1,13 @@
-// Compiled with -mavx512f -mavx512bw -mavx512dq -mavx512vl. Blocks of 24 accumulators: 32 registers.
+// Compiled with -mavx512f -mavx512bw -mavx512dq -mavx512vl. Blocks of 24 accumulators: 32 registers. avx512_vnni.cpp, and
+// tests that run these loops on AVX2, include it with names of their own.
+#include <immintrin.h>
+
 #include "backends/cpu/simd/simd.h"
 
 #define MODELC_SIMD_LANES 16
+#ifndef MODELC_SIMD_ISA
 #define MODELC_SIMD_ISA Isa::kAvx512
+#endif
 
 namespace modelc::cpu {
 namespace {

@@ -12,6 +12,12 @@ typedef int16_t I16 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
 typedef int8_t I8 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
 typedef uint8_t U8 __attribute__((ext_vector_type(MODELC_SIMD_LANES)));
 
+// A size as a type: what a function that takes it has as a constant.
+template <int N>
+struct Size {
+  static constexpr int value = N;
+};
+
 template <typename V, typename T>
 MODELC_INLINE V Load(const T* p) {
   V v;

@@ -1,8 +1,9 @@
 // The inner loops of the row, attention and indexer kernels, once per instruction set.
 //
-// They are written once, over vectors of `lanes` floats (*.inl), and compiled by portable.cpp, avx2.cpp, avx512.cpp
-// and avx512_vnni.cpp with their own flags. They allocate nothing, keep no state and know no tensors: pointers and sizes alone. In every
-// loop the arithmetic of one result does not depend on the results beside it, so a caller may cut its work as it likes.
+// They are written once, over vectors of `lanes` floats (*.inl), and compiled by portable.cpp, avx2.cpp, avx512.cpp and
+// avx512_vnni.cpp with their own flags. They allocate nothing, keep no state and know no tensors: pointers and sizes
+// alone. In every loop the arithmetic of one result does not depend on the results beside it, so a caller may cut its
+// work as it likes.
 #ifndef MODELC_BACKENDS_CPU_SIMD_SIMD_H_
 #define MODELC_BACKENDS_CPU_SIMD_SIMD_H_
 
@@ -61,12 +62,13 @@ struct Simd {
   //   q [heads, dims], w [heads], k as transposed, out [64]
   void (*index_scores)(const float* q, const float* w, int64_t heads, const float* k, int64_t keys, int64_t dims,
                        float* out);
-  // The same with dims a multiple of 4. Meanwhile fetches 64 * dims bytes from
-  // `ahead`: the page that comes next, for the processor foresees nothing beyond 4 KiB.
+  // The same with dims a multiple of 4. Meanwhile fetches 64 * dims bytes from `ahead`: the page that comes next, for the
+  // processor foresees nothing beyond 4 KiB.
   void (*index_scores_e4m3)(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
                             const uint8_t* ahead, float* out);
   // The same of int8 keys and queries: the sums over dimensions are integers, so w has the queries' scales in it.
-  //   q [heads, dims / 2]: each head's as pack_i8_query rounds and lays out n floats, zeros up to dims; returns the scale
+  //   q [heads, dims / 2], each head's from pack_i8_query: n floats rounded and laid out, zeros up to dims; returns their
+  //   scale, as to_i8 does
   float (*pack_i8_query)(const float* q, int64_t n, int64_t dims, int32_t* out);
   void (*index_scores_i8)(const int32_t* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
                           const uint8_t* ahead, float* out);

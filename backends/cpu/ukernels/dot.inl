@@ -185,14 +185,10 @@ static void DotMany(const WeightRows& w, const InputRows& x, const OutputRows& o
   }
 }
 
-// Calls f with a count of 1 … kMost as a constant.
-template <int kN>
-struct Constant {
-  static constexpr int value = kN;
-};
+// Calls f(Size<count>()), count being 1 … kMost.
 template <int kMost, typename F>
 MODELC_INLINE void WithCount(int64_t count, F&& f) {
-  if (count == kMost) return f(Constant<kMost>());
+  if (count == kMost) return f(Size<kMost>());
   if constexpr (kMost > 1) WithCount<kMost - 1>(count, f);
 }
 

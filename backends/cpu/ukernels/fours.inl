@@ -158,8 +158,9 @@ static void DotTileOfFours(const Panel* panel, const InputRows& x, int64_t first
     }
     for (int t = 0; t < kX; ++t)
       for (int v = 0; v < kV; ++v)
-        sum[t][v] = W::kBlocks == 1 ? part[t][v]  // a block's sum fits 16 bits, as does its factor
-                                    : MultiplyAddPairs(part[t][v], Load<I32>(panel[v].factor[b]), sum[t][v]);
+        sum[t][v] = W::kBlocks == 1
+                        ? part[t][v]
+                        : MultiplyAddPairs(part[t][v], Load<I32>(panel[v].factor[b]), sum[t][v]);  // both fit 16 bits
   }
   for (int t = 0; t < kX; ++t) {
     const float* scales = Row(x, first + t) + groups * W::kInputBytes / 4;

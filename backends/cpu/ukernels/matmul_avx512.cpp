@@ -1,4 +1,4 @@
-// Compiled with -mavx512{f,bw,dq,vl} -mfma: 32 registers.
+// Compiled with -mavx512{f,bw,dq,vl} -mfma: 32 registers. matmul_avx512_vnni.cpp includes it under a name of its own.
 #include <immintrin.h>
 
 #include "backends/cpu/ukernels/matmul.h"
@@ -21,7 +21,11 @@ constexpr int kTileRows = 5;           // accumulate's: rows of x by 4 vectors o
 //
 #include "backends/cpu/ukernels/integers.inl"
 //
+#ifdef MODELC_SIMD_FOURS
+#include "backends/cpu/ukernels/fours.inl"
+#else
 #include "backends/cpu/ukernels/pairs.inl"
+#endif
 //
 #include "backends/cpu/ukernels/table.inl"
 
