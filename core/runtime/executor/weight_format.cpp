@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "core/support/floats.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr int64_t kGroup = 128;      // columns with one scale; rows and columns of a checkpoint's block too
 constexpr int64_t kBlock = 32;       // columns of int4 with one factor
+constexpr int64_t kLanes = 8;        // sums and maxima kept apart, so that the compiler may take them at once; divides kBlock
 constexpr float kSmallest = 1e-30f;  // a group below it counts as zeros: the inverse of its scale might not be finite
 
 template <typename T>
@@ -58,16 +60,20 @@ float Round(float v) {
   return (v + kShift) - kShift;
 }
 
+// Of a multiple of kLanes values.
 float Largest(const float* x, int64_t n) {
-  float most = 0;
-  for (int64_t i = 0; i < n; ++i) most = std::max(most, std::fabs(x[i]));
-  return most;
+  float most[kLanes] = {};
+  for (int64_t i = 0; i < n; i += kLanes)
+    for (int64_t j = 0; j < kLanes; ++j) most[j] = std::max(most[j], std::fabs(x[i + j]));
+  return *std::max_element(most, most + kLanes);
 }
 
+// Of a multiple of kLanes values.
 bool AllFinite(const float* x, int64_t n) {
-  float check = 0;  // NaN where a value is not finite
-  for (int64_t i = 0; i < n; ++i) check += x[i] * 0.0f;
-  return check == 0;
+  float check[kLanes] = {};  // NaN where a value is not finite
+  for (int64_t i = 0; i < n; i += kLanes)
+    for (int64_t j = 0; j < kLanes; ++j) check[j] += x[i + j] * 0.0f;
+  return std::all_of(check, check + kLanes, [](float v) { return v == 0; });
 }
 
 void WriteBF16(const float* x, int64_t k, std::byte* out) {
@@ -88,7 +94,7 @@ void WriteInt8(const float* x, std::byte* out) {
   for (int64_t i = 0; i < kGroup; ++i) q[i] = static_cast<int8_t>(Round(x[i] * inverse));
 }
 
-float Nibble(float v) { return std::clamp(Round(std::clamp(v, -9.0f, 9.0f)), -8.0f, 7.0f); }
+float Nibble(float v) { return Round(std::min(std::max(v, -8.0f), 7.0f)); }
 
 // The factor of a block whose values are given in units of the group's scale: 1 … 255, or 0 for a block of zeros.
 float BestFactor(const float* x) {
@@ -99,11 +105,13 @@ float BestFactor(const float* x) {
   float best = std::numeric_limits<float>::infinity(), found = 1;
   for (const float largest : kLargest) {
     const float factor = std::clamp(Round(most / largest), 1.0f, 255.0f), inverse = 1 / factor;
-    float error = 0;
-    for (int64_t i = 0; i < kBlock; ++i) {
-      const float d = x[i] - factor * Nibble(x[i] * inverse);
-      error += d * d;
-    }
+    float errors[kLanes] = {};
+    for (int64_t i = 0; i < kBlock; i += kLanes)
+      for (int64_t j = 0; j < kLanes; ++j) {
+        const float d = x[i + j] - factor * Nibble(x[i + j] * inverse);
+        errors[j] += d * d;
+      }
+    const float error = std::accumulate(errors, errors + kLanes, 0.0f);
     if (error >= best) continue;
     best = error;
     found = factor;
@@ -140,7 +148,7 @@ bool ConvertRows(const StoredMatrix& matrix, int64_t first, int64_t last, DType 
   std::vector<float> row(groups * kGroup);  // zeros beyond k
   for (int64_t r = first; r < last; ++r, out += RowBytes(format, matrix.k)) {
     ReadRow(matrix, r, row.data());
-    if (!AllFinite(row.data(), matrix.k)) return false;
+    if (!AllFinite(row.data(), groups * kGroup)) return false;
     if (format == DType::kBF16) {
       WriteBF16(row.data(), matrix.k, out);
       continue;
