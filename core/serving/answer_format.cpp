@@ -49,7 +49,7 @@ void GatherMessage(const StreamParser::Delta& delta, Json& message) {
   }
   for (const StreamParser::Delta::ToolCall& call : delta.tool_calls) {
     Json& calls = message["tool_calls"];
-    if (!call.name.empty()) {
+    if (!call.id.empty()) {
       calls.push_back({{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", ""}}}});
     }
     Json& arguments = calls.at(call.index)["function"]["arguments"];
@@ -63,7 +63,7 @@ Json DeltaJson(const StreamParser::Delta& delta) {
   if (!delta.content.empty()) json["content"] = delta.content;
   for (const StreamParser::Delta::ToolCall& call : delta.tool_calls) {
     Json entry = {{"index", call.index}};
-    if (!call.name.empty()) {
+    if (!call.id.empty()) {
       entry["id"] = call.id;
       entry["type"] = "function";
       entry["function"]["name"] = call.name;
@@ -142,8 +142,13 @@ void AnswerFormat::Gather(int index, const Choice::Piece& piece) {
   if (!piece.finish_reason.empty()) {
     choice["finish_reason"] = piece.finish_reason;
     if (!piece.warning.empty()) choice["warning"] = piece.warning;
-    if (request_.chat) {  // an answer without a word is "", one of tool calls alone is null
+    if (request_.chat) {
       Json& message = choice["message"];
+      if (const auto calls = message.find("tool_calls"); calls != message.end()) {
+        while (calls->size() > static_cast<size_t>(piece.whole_calls)) calls->erase(calls->size() - 1);  // its text is in content
+        if (calls->empty()) message.erase("tool_calls");
+      }
+      // An answer without a word is "", one of tool calls alone is null.
       if (message["content"].is_null() && !message.contains("tool_calls")) message["content"] = "";
     }
   }

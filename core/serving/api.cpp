@@ -110,8 +110,15 @@ ApiReply Api::Handle(const ApiRequest& request, std::function<void()> wake) {
     }
   };
   ApiReply reply = handle();
-  metrics().CountReply(info.path, reply.status);
+  reply.route = info.path;
+  if (!reply.answer) metrics().CountReply(info.path, reply.status);
   return reply;
+}
+
+void Api::CountAnswer(std::string_view route, const RunningAnswer& answer) {
+  constexpr int kClientGone = 499;
+  const int status = !answer.done() ? kClientGone : answer.status().ok() ? 200 : ToApiError(answer.status()).http_status;
+  metrics().CountReply(route, status);
 }
 
 ApiReply Api::DescribeModel(std::string_view name) {

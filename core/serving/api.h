@@ -32,6 +32,7 @@ struct ApiReply {
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
   std::unique_ptr<RunningAnswer> answer;  // when set, the body is what it gives
+  std::string_view route;                 // its label in the metrics
 };
 
 class Api {
@@ -45,6 +46,8 @@ class Api {
   // A failure in the API's form: of what the socket side finds (413, 400) and of an answer under way.
   ApiReply Refuse(int http_status, const absl::Status& status);
   ApiReply Refuse(const absl::Status& status);
+  // An answer counts when it has ended: by its status, or as 499 when the client went away before.
+  void CountAnswer(std::string_view route, const RunningAnswer& answer);
   Metrics& metrics() { return chat_.metrics(); }
 
  private:

@@ -73,6 +73,7 @@ absl::Status ChatService::Stream(Json body, const std::function<bool(const Json&
 absl::StatusOr<Json> ChatService::Respond(Json body) {
   Signal signal;
   body["stream"] = false;
+  body.erase("stream_options");
   MODELC_ASSIGN_OR_RETURN(const std::unique_ptr<RunningAnswer> answer, Chat(body, "", [&signal] { signal.Raise(); }));
   Json response;
   MODELC_RETURN_IF_ERROR(RunToEnd(*answer, signal, [&response](const Json& object) {

@@ -88,10 +88,11 @@ void Choice::AddDelta(StreamParser::Delta from, StreamParser::Delta& to) {
 void Choice::End(FinishReason reason, Piece& piece) {
   finished_ = true;
   const bool stopped = reason != FinishReason::kLength;
-  piece.finish_reason = !stopped ? "length" : parser_ && parser_->has_tool_calls() ? "tool_calls" : "stop";
+  piece.whole_calls = parser_ ? parser_->whole_calls() : 0;
+  piece.finish_reason = !stopped ? "length" : piece.whole_calls > 0 ? "tool_calls" : "stop";
   if (parser_ && parser_->malformed()) {
     piece.warning = absl::StrCat("malformed answer, in content as it came: ", parser_->fault());
-  } else if (stopped && request_.expects_json && !Json::accept(content_ + piece.delta.content)) {
+  } else if (stopped && request_.expects_json && piece.whole_calls == 0 && !Json::accept(content_ + piece.delta.content)) {
     piece.warning = "the answer is not JSON";
   }
 }

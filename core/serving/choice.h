@@ -23,6 +23,7 @@ class Choice {
     Json logprobs;              // in the endpoint's form, null when not asked for or not yet shown
     std::string finish_reason;  // set in the last piece: "stop", "length", "tool_calls"
     std::string warning;        // with finish_reason: what is wrong with the answer, or empty
+    int whole_calls = 0;        // with finish_reason: tool calls that are no part of a malformed end
     bool empty() const { return delta.empty() && finish_reason.empty(); }
   };
 

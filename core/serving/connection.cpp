@@ -112,8 +112,9 @@ asio::awaitable<void> Connection<Stream>::Run() {
                                   text(request[http::field::authorization]), peer_, request.body()},
                                  Waker());
     answer_ = std::move(reply.answer);
+    route_ = reply.route;
     open = answer_ ? co_await SendAnswer(form) : co_await Send(reply, form);
-    answer_.reset();
+    EndAnswer();
   }
   co_await Close();
 }
@@ -201,6 +202,7 @@ asio::awaitable<bool> Connection<Stream>::SendResponse(Form form) {
     if (!co_await WaitForAnswer()) co_return false;
   }
   if (!answer_->status().ok()) reply = api_.Refuse(answer_->status());
+  EndAnswer();
   co_return co_await Send(reply, form);
 }
 
@@ -225,6 +227,7 @@ asio::awaitable<bool> Connection<Stream>::SendStream(Form form) {
     if (done) {
       if (!answer_->status().ok()) absl::StrAppend(&text, "data: ", Dump(ToApiError(answer_->status()).body), "\n\n");
       text += "data: [DONE]\n\n";
+      EndAnswer();
     } else if (text.empty() && std::chrono::steady_clock::now() - last_write > kQuiet) {
       text = ": keep-alive\n\n";
     }
@@ -239,6 +242,13 @@ asio::awaitable<bool> Connection<Stream>::SendStream(Form form) {
   if (!chunked) co_return false;
   const auto [error, bytes] = co_await asio::async_write(stream_, http::make_chunk_last(), kToken);
   co_return !error && keep_alive;
+}
+
+// Before its last bytes are written, so that whoever has them finds it counted.
+template <class Stream>
+void Connection<Stream>::EndAnswer() {
+  if (answer_) api_.CountAnswer(route_, *answer_);
+  answer_.reset();
 }
 
 template <class Stream>

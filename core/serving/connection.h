@@ -77,6 +77,7 @@ class Connection : public ConnectionHandle, public std::enable_shared_from_this<
   boost::asio::awaitable<bool> SendAnswer(Form form);
   boost::asio::awaitable<bool> SendResponse(Form form);
   boost::asio::awaitable<bool> SendStream(Form form);
+  void EndAnswer();
   boost::asio::awaitable<bool> Write(const std::string& text, bool chunked);
   // Sleeps until the answer has something new. False: the client is gone.
   boost::asio::awaitable<bool> WaitForAnswer();
@@ -94,6 +95,7 @@ class Connection : public ConnectionHandle, public std::enable_shared_from_this<
   Api& api_;
   ConnectionSet& connections_;
   std::unique_ptr<RunningAnswer> answer_;
+  std::string_view route_;  // the answer's
   bool idle_ = false;  // between two requests
 };
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/serving/error.h"
@@ -84,6 +87,42 @@ absl::StatusOr<Json> CheckMessage(const Json& message, const std::string& path) 
   return checked;
 }
 
+// The chat encoding knows tool results by their order alone, and ends a turn with the last of them: brings those that
+// follow messages[i] into the order of its calls. Where there are none at all the conversation goes on without.
+absl::Status OrderResults(Json& messages, size_t i) {
+  const auto calls = messages[i].find("tool_calls");
+  if (messages[i]["role"] != "assistant" || calls == messages[i].end() || !calls->is_array()) return absl::OkStatus();
+  const size_t first = i + 1;
+  size_t results = 0;
+  while (first + results < messages.size() && messages[first + results]["role"] == "tool") ++results;
+  if (results == 0) return absl::OkStatus();
+  if (results != calls->size()) {
+    const std::string path = absl::StrCat("messages[", i, "].tool_calls");
+    return FieldError(path, absl::StrCat("'", path, "' has ", calls->size(), " calls and ", results,
+                                         " results after it; answer every call with one tool message"));
+  }
+  std::map<std::string, size_t> place;  // of a call, by its id
+  for (size_t c = 0; c < calls->size(); ++c) {
+    const Json id = (*calls)[c].value("id", Json());
+    if (id.is_string()) place.emplace(id.get<std::string>(), c);
+  }
+  if (place.size() != calls->size()) return absl::OkStatus();  // without ids of their own, the order is all there is
+  Json ordered(results, nullptr);
+  for (size_t r = first; r < first + results; ++r) {
+    const Json id = messages[r].value("tool_call_id", Json());
+    if (id.is_null()) return absl::OkStatus();
+    const std::string path = absl::StrCat("messages[", r, "].tool_call_id");
+    const auto call = id.is_string() ? place.find(id.get<std::string>()) : place.end();
+    if (call == place.end()) {
+      return FieldError(path, absl::StrCat("'", path, "' is the id of no call in messages[", i, "], or of one already answered"));
+    }
+    ordered[call->second] = messages[r];
+    place.erase(call);
+  }
+  for (size_t r = 0; r < results; ++r) messages[first + r] = std::move(ordered[r]);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Json> CheckMessages(const Json& messages) {
@@ -92,6 +131,13 @@ absl::StatusOr<Json> CheckMessages(const Json& messages) {
   for (size_t i = 0; i < messages.size(); ++i) {
     MODELC_ASSIGN_OR_RETURN(Json message, CheckMessage(messages[i], absl::StrCat("messages[", i, "]")));
     checked.push_back(std::move(message));
+  }
+  for (size_t i = 0; i < checked.size(); ++i) MODELC_RETURN_IF_ERROR(OrderResults(checked, i));
+  // OpenAI's name for a system message. To the model a developer speaks in the user's place, which fits the last one.
+  size_t last_user = checked.size();
+  while (last_user > 0 && checked[last_user - 1]["role"] != "user" && checked[last_user - 1]["role"] != "developer") --last_user;
+  for (size_t i = 0; i + 1 < last_user; ++i) {
+    if (checked[i]["role"] == "developer") checked[i]["role"] = "system";
   }
   const std::string& last = checked.back()["role"].get_ref<const std::string&>();
   if (last == "assistant" || last == "system") {

@@ -16,7 +16,8 @@ namespace {
 
 constexpr int64_t kMaxChoices = 128;
 constexpr size_t kMaxPrompts = 128;
-constexpr size_t kMaxStops = 16;
+constexpr size_t kMaxStops = 16, kMaxStopBytes = 1024;
+constexpr size_t kMaxBiases = 1024;
 constexpr int64_t kMaxTopLogprobs = 20;
 constexpr int64_t kAnyInt = std::numeric_limits<int32_t>::max();
 
@@ -26,6 +27,9 @@ void ReadStop(FieldReader& fields, std::vector<std::string>& stop) {
   for (const Json& text : value->is_array() ? *value : Json::array({*value})) {
     if (!text.is_string()) return fields.Fail("stop", "must be a string or an array of strings", "invalid_type");
     if (text.get_ref<const std::string&>().empty()) return fields.Fail("stop", "must not hold an empty string");
+    if (text.get_ref<const std::string&>().size() > kMaxStopBytes) {
+      return fields.Fail("stop", absl::StrCat("holds a string of more than ", kMaxStopBytes, " bytes"));
+    }
     stop.push_back(text.get<std::string>());
   }
   if (stop.size() > kMaxStops) fields.Fail("stop", absl::StrCat("may hold at most ", kMaxStops, " strings"));
@@ -34,6 +38,7 @@ void ReadStop(FieldReader& fields, std::vector<std::string>& stop) {
 void ReadLogitBias(FieldReader& fields, std::map<int32_t, double>& bias) {
   const Json* map = fields.FindObject("logit_bias");
   if (map == nullptr) return;
+  if (map->size() > kMaxBiases) return fields.Fail("logit_bias", absl::StrCat("may name at most ", kMaxBiases, " tokens"));
   for (const auto& [key, value] : map->items()) {
     int32_t id;
     if (!absl::SimpleAtoi(key, &id) || id < 0) {

@@ -95,6 +95,14 @@ absl::StatusOr<std::unique_ptr<asio::ssl::context>> OpenTls(const ServerOptions&
   return context;
 }
 
+// Whom an address stands for: of IPv6 a client has the whole /64.
+std::string ClientOf(const asio::ip::address& address) {
+  if (!address.is_v6() || address.to_v6().is_v4_mapped()) return address.to_string();
+  asio::ip::address_v6::bytes_type bytes = address.to_v6().to_bytes();
+  std::fill(bytes.begin() + 8, bytes.end(), 0);
+  return absl::StrCat(asio::ip::address_v6(bytes).to_string(), "/64");
+}
+
 template <class Stream>
 void Spawn(Stream stream, std::string peer, Api& api, ConnectionSet& connections) {
   const auto executor = stream.get_executor();
@@ -144,10 +152,13 @@ class Server {
       if (ignored || connections_.size() >= kMaxConnections) continue;
       socket.set_option(tcp::no_delay(true), ignored);
       beast::tcp_stream stream(std::move(socket));
-      if (tls_) {
-        Spawn(TlsStream(std::move(stream), *tls_), peer.address().to_string(), api_, connections_);
-      } else {
-        Spawn(std::move(stream), peer.address().to_string(), api_, connections_);
+      try {
+        if (tls_) {
+          Spawn(TlsStream(std::move(stream), *tls_), ClientOf(peer.address()), api_, connections_);
+        } else {
+          Spawn(std::move(stream), ClientOf(peer.address()), api_, connections_);
+        }
+      } catch (const std::exception&) {  // out of memory, say: this connection alone is lost
       }
     }
   }

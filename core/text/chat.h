@@ -72,7 +72,8 @@ class StreamParser {
   const std::string& fault() const { return fault_; }
   // The text ended without its end-of-sentence token, in reasoning or content: cut off, or stopped before that token.
   bool open_ended() const { return open_ended_; }
-  bool has_tool_calls() const { return calls_ > 0; }
+  // Calls so far that are whole: of malformed text those before the one in which the fault lies.
+  int whole_calls() const { return whole_calls_; }
 
  private:
   // Where the text after what was consumed stands. The states from kInvoke to kNextParameter are inside one call.
@@ -112,7 +113,7 @@ class StreamParser {
   State state_;
   std::string held_;   // text not yet dealt with for good: inside tool calls, from the end of the last whole call on
   size_t cursor_ = 0;  // what of it was consumed
-  int calls_ = 0;
+  int calls_ = 0, whole_calls_ = 0;
   std::vector<std::string> parameters_;  // names of the current call's
   bool string_value_ = false;            // of the current parameter
   bool finishing_ = false;

@@ -74,7 +74,10 @@ class Encoder {
     if (options_.thinking && options_.drop_thinking) MODELC_RETURN_IF_ERROR(DropThinking());
     last_user_ = LastUser();
     if (options_.add_default_bos_token) prompt_ += dsml::kBegin;
-    for (size_t i = 0; i < messages_.size(); ++i) MODELC_RETURN_IF_ERROR(Render(i));
+    for (size_t i = 0; i < messages_.size(); ++i) {
+      MODELC_RETURN_IF_ERROR(Render(i));
+      if (!HasRole(messages_[i], "tool")) caller_ = static_cast<int64_t>(i);
+    }
     return std::move(prompt_);
   }
 
@@ -138,16 +141,14 @@ class Encoder {
   void OpenTurn(bool current) { prompt_ += options_.thinking && current ? dsml::kThink : dsml::kThinkEnd; }
 
   absl::Status RenderToolResult(size_t i) {
-    // Back over the results of the same turn to the assistant that called. From the first message there is no way back:
-    // the published encoder then looks at the last message (index -1), and so do we.
-    int64_t caller = static_cast<int64_t>(i) - 1;
-    while (caller >= 0 && HasRole(messages_[caller], "tool")) --caller;
-    const Json& assistant = messages_[caller >= 0 ? caller : messages_.size() - 1];
-    if (i != 0 && (caller < 0 || !HasRole(assistant, "assistant"))) {
+    // From the first message there is no way back to a caller: the published encoder then looks at the last message
+    // (index -1), and so do we.
+    const Json& assistant = messages_[caller_ >= 0 ? caller_ : messages_.size() - 1];
+    if (i != 0 && (caller_ < 0 || !HasRole(assistant, "assistant"))) {
       return Wrong(i, "has the role tool and does not follow an assistant message");
     }
     const Json& calls = Get(assistant, "tool_calls");
-    const size_t order = i - caller;
+    const size_t order = i - caller_;
     if (!calls.is_array() || calls.size() < order) return Wrong(i, "has the role tool and answers no tool call");
     if (order == 1) prompt_ += "\n\n<function_results>";
     absl::StrAppend(&prompt_, "\n<result>", PythonStr(Get(messages_[i], "content")), "</result>");
@@ -225,6 +226,7 @@ class Encoder {
   const ChatOptions options_;
   Json messages_;
   int64_t last_user_ = -1;
+  int64_t caller_ = -1;  // place of the last message so far that is no tool result
   std::string prompt_;
 };
 

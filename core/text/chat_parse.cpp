@@ -215,6 +215,7 @@ bool StreamParser::OpenCall(std::string_view head, Delta& delta) {
 
 void StreamParser::CloseCall(Delta& delta) {
   AppendArguments("}", delta);
+  ++whole_calls_;
   Commit();
 }
 

@@ -45,7 +45,8 @@ Grammar::Expr Grammar::Repeat(Expr part, int64_t least, int64_t most) {
 
 GrammarMatcher::GrammarMatcher(std::shared_ptr<const Grammar> grammar) : grammar_(std::move(grammar)) {
   stack_.emplace_back();  // the empty one
-  std::vector<Node> nodes, seen;
+  std::vector<Node> nodes;
+  absl::flat_hash_set<Node> seen;
   // A place in front of the start rule alone: the start as an only choice of a rule there need not be.
   for (size_t choice = 0; choice < grammar_->rules_[grammar_->start_].choices.size(); ++choice) {
     Expand(Push({grammar_->start_, static_cast<int32_t>(choice), 0}, 0), nodes, seen);
@@ -59,28 +60,34 @@ GrammarMatcher::Node GrammarMatcher::Push(Place place, Node rest) {
   return it->second;
 }
 
-// All stacks that `node` stands for whose top is a terminal, and the empty one.
-void GrammarMatcher::Expand(Node node, std::vector<Node>& out, std::vector<Node>& seen) {
-  if (std::find(seen.begin(), seen.end(), node) != seen.end()) return;
-  seen.push_back(node);
-  if (node == 0) {
-    out.push_back(node);
-    return;
-  }
-  const auto [place, rest] = stack_[node];
-  const std::vector<Grammar::Expr>& parts = grammar_->rules_[place.rule].choices[place.choice];
-  if (place.at == static_cast<int32_t>(parts.size())) return Expand(rest, out, seen);
-  const Grammar::Expr part = parts[place.at];
-  const Grammar::Rule& rule = grammar_->rules_[part];
-  if (rule.terminal()) {
-    out.push_back(node);
-    return;
-  }
-  // What comes after the part waits below it; nothing does after the last one.
-  const bool last = place.at + 1 == static_cast<int32_t>(parts.size());
-  const Node below = last ? rest : Push({place.rule, place.choice, place.at + 1}, rest);
-  for (size_t choice = 0; choice < rule.choices.size(); ++choice) {
-    Expand(Push({part, static_cast<int32_t>(choice), 0}, below), out, seen);
+void GrammarMatcher::Expand(Node first, std::vector<Node>& out, absl::flat_hash_set<Node>& seen) {
+  std::vector<Node> pending = {first};  // not by recursion: a schema can make it as deep as it is long
+  while (!pending.empty()) {
+    const Node node = pending.back();
+    pending.pop_back();
+    if (!seen.insert(node).second) continue;
+    if (node == 0) {
+      out.push_back(node);
+      continue;
+    }
+    const auto [place, rest] = stack_[node];
+    const std::vector<Grammar::Expr>& parts = grammar_->rules_[place.rule].choices[place.choice];
+    if (place.at == static_cast<int32_t>(parts.size())) {
+      pending.push_back(rest);
+      continue;
+    }
+    const Grammar::Expr part = parts[place.at];
+    const Grammar::Rule& rule = grammar_->rules_[part];
+    if (rule.terminal()) {
+      out.push_back(node);
+      continue;
+    }
+    // What comes after the part waits below it; nothing does after the last one.
+    const bool last = place.at + 1 == static_cast<int32_t>(parts.size());
+    const Node below = last ? rest : Push({place.rule, place.choice, place.at + 1}, rest);
+    for (size_t choice = 0; choice < rule.choices.size(); ++choice) {
+      pending.push_back(Push({part, static_cast<int32_t>(choice), 0}, below));
+    }
   }
 }
 
@@ -100,7 +107,8 @@ GrammarMatcher::State GrammarMatcher::Intern(std::vector<Node> nodes) {
 GrammarMatcher::State GrammarMatcher::Next(State state, uint8_t byte) {
   if (state == kDead) return kDead;
   if (const State known = states_[state].next[byte]; known != kUnknown) return known;
-  std::vector<Node> after, seen;
+  std::vector<Node> after;
+  absl::flat_hash_set<Node> seen;
   for (const Node node : states_[state].nodes) {
     if (node == 0) continue;
     const auto [place, rest] = stack_[node];

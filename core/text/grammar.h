@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
+
 namespace modelc {
 
 class Grammar {
@@ -29,7 +31,10 @@ class Grammar {
   void Define(Expr declared, Expr meaning) { rules_[declared].choices = {{meaning}}; }
 
   void SetStart(Expr start) { start_ = start; }
-  size_t size() const { return rules_.size(); }
+  // More than this is no schema that people write, and following it takes time: to be checked by whoever adds rules in
+  // number.
+  static constexpr size_t kMostRules = 20000;
+  bool full() const { return rules_.size() > kMostRules; }
 
  private:
   friend class GrammarMatcher;
@@ -81,7 +86,8 @@ class GrammarMatcher {
   };
 
   Node Push(Place place, Node rest);
-  void Expand(Node node, std::vector<Node>& out, std::vector<Node>& seen);
+  // Adds all stacks that `node` stands for whose top is a terminal, and the empty one; none that is in `seen`.
+  void Expand(Node node, std::vector<Node>& out, absl::flat_hash_set<Node>& seen);
   State Intern(std::vector<Node> nodes);
 
   const std::shared_ptr<const Grammar> grammar_;

@@ -18,7 +18,8 @@ using Expr = Grammar::Expr;
 constexpr int64_t kMostItems = 1000;
 constexpr int64_t kMostDigits = 16;    // before and after a number's point: a model may count for ever
 constexpr int64_t kMostIndent = 20;
-constexpr size_t kMostRules = 200000;
+constexpr int kMostDepth = 128;        // of schemas in schemas, references followed
+constexpr size_t kMostRefs = 1000;
 
 // Keywords that allow and forbid nothing.
 constexpr std::string_view kDescribing[] = {"title",   "description", "default",   "examples",   "deprecated", "readOnly",
@@ -109,7 +110,26 @@ class JsonGrammar::Reader {
   Reader(JsonGrammar* json, const Json& root, bool strict) : j_(*json), g_(json->grammar_), root_(root), strict_(strict) {}
 
   absl::StatusOr<Expr> Read(const Json& schema, const std::string& at) {
-    if (g_.size() > kMostRules) return Wrong(at, "is part of a schema that is too large");
+    if (depth_ == kMostDepth) {
+      return Wrong(at, absl::StrCat("nests or refers more than ", kMostDepth, " schemas deep; flatten it"));
+    }
+    ++depth_;
+    absl::StatusOr<Expr> read = ReadAtDepth(schema, at);
+    --depth_;
+    return read;
+  }
+
+ private:
+  static absl::Status Wrong(const std::string& at, absl::string_view what) {
+    return absl::InvalidArgumentError(absl::StrCat("'", at, "' ", what));
+  }
+
+  absl::Status CheckRoom(const std::string& at) const {
+    return g_.full() ? Wrong(at, "is part of a schema that is too large to be enforced; ask for less of it") : absl::OkStatus();
+  }
+
+  absl::StatusOr<Expr> ReadAtDepth(const Json& schema, const std::string& at) {
+    MODELC_RETURN_IF_ERROR(CheckRoom(at));
     if (schema == true) return j_.value_;
     if (!schema.is_object()) return Wrong(at, "must be a schema: an object");
     if (schema.contains("$ref")) return ReadRef(schema, at);
@@ -119,11 +139,6 @@ class JsonGrammar::Reader {
       if (schema.contains(any)) return ReadAny(schema, any, at);
     }
     return ReadTyped(schema, at);
-  }
-
- private:
-  static absl::Status Wrong(const std::string& at, absl::string_view what) {
-    return absl::InvalidArgumentError(absl::StrCat("'", at, "' ", what));
   }
 
   // `meaning`, unless the schema has a keyword besides `known` that would forbid some of it.
@@ -140,6 +155,7 @@ class JsonGrammar::Reader {
     const std::string text = ref.is_string() ? ref.get<std::string>() : "";
     if (const auto it = refs_.find(text); it != refs_.end()) return it->second;
     if (!text.starts_with("#")) return Wrong(at + ".$ref", "must be '#' or '#/…', a place in the same schema");
+    if (refs_.size() == kMostRefs) return Wrong(at + ".$ref", absl::StrCat("is one of more than ", kMostRefs, " references"));
     const Json* target = &root_;
     try {
       const Json::json_pointer pointer(text.substr(1));
@@ -158,7 +174,10 @@ class JsonGrammar::Reader {
     const Json& values = schema["enum"];
     if (!values.is_array() || values.empty()) return Wrong(at + ".enum", "must be an array of values");
     std::vector<Expr> choices;
-    for (const Json& value : values) choices.push_back(j_.Literal(value));
+    for (const Json& value : values) {
+      MODELC_RETURN_IF_ERROR(CheckRoom(at + ".enum"));
+      choices.push_back(j_.Literal(value));
+    }
     return Check(schema, at, {"enum", "type"}, g_.OneOf(std::move(choices)));
   }
 
@@ -274,6 +293,7 @@ class JsonGrammar::Reader {
   const Json& root_;
   const bool strict_;
   std::map<std::string, Expr> refs_;
+  int depth_ = 0;
 };
 
 absl::StatusOr<Expr> JsonGrammar::Schema(const Json& schema, bool strict, const Json& root) {

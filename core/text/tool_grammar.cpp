@@ -66,6 +66,9 @@ class Builder {
     };
     if (const Json values = Listed(schema); values.is_array()) {
       for (const Json& one : values) {
+        if (g_.full()) {
+          return absl::InvalidArgumentError(absl::StrCat("parameter '", name, "' has too many values to be enforced; list fewer"));
+        }
         add(one.is_string(), one.is_string() ? g_.Text(one.get_ref<const std::string&>()) : json_.Literal(one));
       }
       return g_.OneOf(std::move(choices));

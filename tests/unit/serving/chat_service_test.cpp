@@ -126,6 +126,34 @@ TEST(ChatService, MalformedAnswersLoseNothingAndSaySo) {
   EXPECT_NE(choice["warning"].get<std::string>().find("malformed"), std::string::npos);
 }
 
+// A call that is not whole is no call; the one before it stays.
+TEST(ChatService, BrokenCallsAreTextAlone) {
+  constexpr char kBroken[] = "<｜DSML｜invoke name=\"rm\">\n<｜DSML｜parameter name=\"path\" string=\"true\">/tmp</｜DSML｜parameter>junk";
+  Scripted alone(std::string("so</think>\n\n<｜DSML｜function_calls>\n") + kBroken);
+  Json choice = alone.Respond(kHello)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "stop");
+  EXPECT_FALSE(choice["message"].contains("tool_calls"));
+  EXPECT_NE(choice["message"]["content"].get<std::string>().find("/tmp"), std::string::npos);
+  EXPECT_TRUE(choice.contains("warning"));
+
+  std::string second = std::string("so</think>") + kCall;
+  second.replace(second.find("\n</｜DSML｜function_calls>"), std::string::npos, std::string("\n") + kBroken);
+  choice = Scripted(second).Respond(kHello)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+  ASSERT_EQ(choice["message"]["tool_calls"].size(), 1u);
+  EXPECT_EQ(choice["message"]["tool_calls"][0]["function"]["name"], "calculator");
+  EXPECT_NE(choice["message"]["content"].get<std::string>().find("/tmp"), std::string::npos);
+}
+
+TEST(ChatService, ACallOfNoNameIsStillOne) {
+  std::string answer = std::string("so</think>") + kCall;
+  answer.replace(answer.find("calculator"), 10, "");
+  const Json choice = Scripted(answer).Respond(kHello)["choices"][0];
+  EXPECT_EQ(choice["finish_reason"], "tool_calls");
+  EXPECT_EQ(choice["message"]["tool_calls"][0]["function"]["name"], "");
+  EXPECT_FALSE(choice["message"]["tool_calls"][0]["id"].get<std::string>().empty());
+}
+
 TEST(ChatService, StopStringsCutTheContentAlone) {
   Scripted model("a STOP here</think>one STOP two");
   const Json response = model.Respond(R"({"messages": [{"role": "user", "content": "Hi"}], "stop": ["STOP"]})");
@@ -181,6 +209,7 @@ TEST(ChatService, JsonThatIsNoneIsPointedOut) {
   const char* body = R"({"messages": [{"role": "user", "content": "As JSON"}], "response_format": {"type": "json_object"}})";
   EXPECT_FALSE(Scripted("x</think>{\"a\": 1}").Respond(body)["choices"][0].contains("warning"));
   EXPECT_TRUE(Scripted("x</think>sorry").Respond(body)["choices"][0].contains("warning"));
+  EXPECT_FALSE(Scripted(std::string("x</think>") + kCall).Respond(body)["choices"][0].contains("warning"));
 }
 
 TEST(ChatService, CharactersAreNeverSplit) {

@@ -100,6 +100,7 @@ TEST(ChatRequest, WrongTypesAndValuesNameTheField) {
       {"stop", 5},
       {"stop", Json::array({""})},
       {"stop", Json::array({"a", 1})},
+      {"stop", std::string(2000, 'x')},
       {"logprobs", 2},
       {"top_logprobs", 3},  // without logprobs
       {"logit_bias", Json::array()},
@@ -135,6 +136,46 @@ TEST(ChatRequest, MessagesAreCheckedOneByOne) {
   EXPECT_EQ(Refused(with({{"role", "assistant"}, {"tool_calls", Json::array({{{"id", "c"}}})}})),
             "messages[1].tool_calls[0].function");
   EXPECT_EQ(Refused(with({{"role", "tool"}, {"content", "nothing was called"}})), "messages");
+}
+
+// Of an assistant's calls "a" and "b", and of what is said to come after them.
+Json AfterTwoCalls(std::initializer_list<Json> after) {
+  const auto call = [](const char* id) {
+    return Json{{"id", id}, {"type", "function"}, {"function", {{"name", id}, {"arguments", "{}"}}}};
+  };
+  Json messages = Json::array({{{"role", "user"}, {"content", "q"}}, {{"role", "assistant"}, {"tool_calls", {call("a"), call("b")}}}});
+  for (const Json& message : after) messages.push_back(message);
+  return {{"messages", messages}};
+}
+Json Result(const char* id, const char* content) { return {{"role", "tool"}, {"tool_call_id", id}, {"content", content}}; }
+
+TEST(ChatRequest, ResultsGoToTheirCalls) {
+  const auto request = ParseChatRequest(AfterTwoCalls({Result("b", "of b"), Result("a", "of a")}), {});
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_THAT(std::get<std::string>(request->prompts[0]), HasSubstr("<result>of a</result>\n<result>of b</result>"));
+  EXPECT_EQ(Refused(AfterTwoCalls({Result("a", "x")})), "messages[1].tool_calls");
+  EXPECT_EQ(Refused(AfterTwoCalls({Result("a", "x"), Result("b", "y"), Result("a", "z")})), "messages[1].tool_calls");
+  EXPECT_EQ(Refused(AfterTwoCalls({Result("a", "x"), Result("a", "y")})), "messages[3].tool_call_id");
+  EXPECT_EQ(Refused(AfterTwoCalls({Result("a", "x"), Result("c", "y")})), "messages[3].tool_call_id");
+  // Without ids the order says it.
+  EXPECT_EQ(Refused(AfterTwoCalls({{{"role", "tool"}, {"content", "x"}}, {{"role", "tool"}, {"content", "y"}}})), "");
+}
+
+TEST(ChatRequest, ADeveloperSpeaksLikeASystemMessage) {
+  Json body = Hello();
+  body["messages"].insert(body["messages"].begin(), Json{{"role", "developer"}, {"content", "Be brief."}});
+  for (const char* effort : {"high", "none"}) {
+    body["reasoning_effort"] = effort;
+    const auto request = ParseChatRequest(body, {});
+    ASSERT_TRUE(request.ok()) << request.status();
+    EXPECT_THAT(std::get<std::string>(request->prompts[0]), HasSubstr("<｜begin▁of▁sentence｜>Be brief.<｜User｜>Hi"));
+  }
+}
+
+TEST(ChatRequest, BiasesAreFew) {
+  Json bias;
+  for (int i = 0; i < 2000; ++i) bias[std::to_string(i)] = 1;
+  EXPECT_EQ(Refused(Hello("logit_bias", bias)), "logit_bias");
 }
 
 TEST(ChatRequest, TextPartsAreJoined) {

@@ -157,6 +157,32 @@ TEST(JsonGrammar, WhatCannotBeEnforcedIsNamed) {
   EXPECT_THAT(message(R"({"type": "object", "required": ["a"], "properties": {"b": {}}})"), HasSubstr("'a', which is no property"));
 }
 
+TEST(JsonGrammar, SchemasNobodyWritesAreRefused) {
+  Json chain = {{"$ref", "#/$defs/0"}}, many = {{"type", "object"}}, listed;
+  for (int i = 0; i < 20000; ++i) chain["$defs"][std::to_string(i)]["$ref"] = "#/$defs/" + std::to_string(i + 1);
+  EXPECT_THAT(std::string(OfSchema(chain.dump()).status().message()), HasSubstr("128 schemas deep; flatten it"));
+  for (int i = 0; i < 2000; ++i) many["properties"][std::to_string(i)]["$ref"] = "#/properties/a" + std::to_string(i);
+  for (int i = 0; i < 2000; ++i) many["properties"]["a" + std::to_string(i)] = true;
+  EXPECT_THAT(std::string(OfSchema(many.dump()).status().message()), HasSubstr("one of more than 1000 references"));
+  for (int i = 0; i < 100000; ++i) listed["enum"].push_back(i);
+  EXPECT_THAT(std::string(OfSchema(listed.dump()).status().message()), HasSubstr("too large to be enforced"));
+}
+
+// As many as are taken: each byte of an answer costs what they are, not their square.
+TEST(JsonGrammar, ThousandsOfChoicesAreFollowed) {
+  Json listed, optional = {{"type", "object"}};
+  for (int i = 0; i < 10000; ++i) listed["enum"].push_back("value " + std::to_string(i));
+  auto values = OfSchema(listed.dump());
+  ASSERT_TRUE(values.ok()) << values.status();
+  EXPECT_TRUE(values->Has("\"value 9999\""));
+  EXPECT_FALSE(values->Has("\"value 10000\""));
+  for (int i = 0; i < 2000; ++i) optional["properties"]["p" + std::to_string(i)] = {{"type", "null"}};
+  auto object = OfSchema(optional.dump());
+  ASSERT_TRUE(object.ok()) << object.status();
+  EXPECT_TRUE(object->Has(R"({"p7":null,"p1999":null})"));
+  EXPECT_FALSE(object->Has(R"({"p1999":null,"p7":null})"));
+}
+
 constexpr const char* kTools = R"([
   {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "required": ["a", "n"], "properties":
     {"a": {"type": "string"}, "n": {"type": "number"}, "o": {"type": ["string", "null"]}, "e": {"enum": ["x", 1]}}}}},
