@@ -78,10 +78,11 @@ absl::StatusOr<SafetensorsEntry> ReadEntry(const std::string& name, const json& 
   for (const json& dim : shape) {
     constexpr uint64_t kMaxDim = uint64_t{1} << 48;
     if (!dim.is_number_unsigned() || dim.get<uint64_t>() > kMaxDim) {
-      return Complain(name, absl::StrCat("shape ", shape.dump(), " holds what is no dimension"));
+      // Not dumped where it is nested: that takes a stack as deep.
+      return Complain(name, absl::StrCat("shape holds ", dim.is_number() ? dim.dump() : dim.type_name(), ", which is no dimension"));
     }
     if (__builtin_mul_overflow(wanted, dim.get<uint64_t>(), &wanted)) {
-      return Complain(name, absl::StrCat("shape ", shape.dump(), " overflows"));
+      return Complain(name, "shape overflows");
     }
     entry.shape.push_back(dim.get<int64_t>());
   }

@@ -13,6 +13,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int64_t kMaxHidden = int64_t{1} << 24;
 constexpr int64_t kMaxSize = int64_t{1} << 31;   // of a step-time size or one dimension
 constexpr int64_t kMaxBytes = int64_t{1} << 50;  // of anything
 constexpr int64_t kMaxLayers = int64_t{1} << 16;
@@ -129,6 +130,7 @@ Buffer ReadBuffer(Reader& read, const json& value, std::string_view where, const
   buffer.shape = ReadShape(read, read.Member(value, "shape", where), where);
   buffer.offset = read.Int(read.Member(value, "offset", where), where, 0, kMaxBytes);
   buffer.bytes = read.Int(read.Member(value, "bytes", where), where, 0, kMaxBytes);
+  read.Check(ByteSize(buffer.shape.dtype) > 0, where, "has a dtype of weights alone");
   read.Check(buffer.offset % 64 == 0, where, "starts at an offset that is no multiple of 64");
   read.Check(buffer.offset + buffer.bytes <= program.arena_bytes, where, "ends outside the arena");
   read.Check(BytesAt(buffer.shape, program.limits) <= static_cast<int64_t>(buffer.bytes), where,
@@ -158,7 +160,7 @@ Weight ReadWeight(Reader& read, const json& value, std::string_view where) {
   if (value.is_object() && value.contains("format")) {
     weight.format = read.ElementType(value["format"], where);
     read.Check(IsWeightFormat(*weight.format), where, "has a format that is none of bf16, int8, int4");
-    read.Check(weight.shape.size() >= 2, where, "has a format but fewer than 2 dimensions");
+    read.Check(weight.shape.size() == (stacked ? 3u : 2u), where, "has a format but is no matrix, nor one for each expert");
   }
   read.Check(ByteSize(weight.dtype) > 0, where, "is stored in a dtype that no checkpoint has");
   read.Check(weight.scale.empty() || weight.shape.size() >= 2, where, "has scales but fewer than 2 dimensions");
@@ -272,9 +274,9 @@ absl::StatusOr<Program> ParseProgram(std::string_view text) {
   absl::Status status;
   Reader read(&status);
   const std::string_view top = "the file";
-  if (document[schema::kMagic] != schema::kVersion) {
+  if (const json& version = document[schema::kMagic]; version != schema::kVersion) {
     return absl::FailedPreconditionError(absl::StrCat("the program file has format version ",
-                                                      document[schema::kMagic].dump(), ", this modelc reads ",
+                                                      version.is_number() ? version.dump() : "unknown", ", this modelc reads ",
                                                       schema::kVersion, "; build it again"));
   }
   Program program;
@@ -293,6 +295,12 @@ absl::StatusOr<Program> ParseProgram(std::string_view text) {
   for (int i = 0; i < kNumSizes; ++i) {
     const std::string_view name = Name(static_cast<Size>(i));
     program.limits[i] = read.Int(read.Member(limits, name, "limits"), name, 0, kMaxSize);
+  }
+  // Step inputs take memory by these.
+  const auto limit = [&](Size size) { return program.limits[static_cast<int>(size)]; };
+  read.Check(Product(Product(limit(Size::kS), limit(Size::kP)), sizeof(int32_t)) <= kMaxBytes, "limits", "are too large");
+  if (const auto hidden = program.parameters.find("hidden_size"); hidden != program.parameters.end()) {
+    read.Check(hidden->second >= 1 && hidden->second <= kMaxHidden, "hidden_size", absl::StrCat("wants 1 to ", kMaxHidden));
   }
   // Reads a list's elements until the first complaint.
   const auto each = [&](const char* list, auto&& element) {

@@ -34,6 +34,7 @@ absl::StatusOr<int64_t> CachePages(const Program& program, const Checkpoint& che
   if (options.max_context > 0) context = std::min(context, options.max_context);
   const int64_t sequences = std::min(options.max_sequences, program.limits[static_cast<int>(Size::kS)]);
   const uint64_t page_bytes = static_cast<uint64_t>(Executor::PageBytes(program));
+  if (page_bytes == 0) return absl::InvalidArgumentError("the program has no cache; build it again");
   const uint64_t memory = device.info().memory_bytes, weights = checkpoint.total_bytes();
   const uint64_t budget = options.cache_bytes > 0 ? options.cache_bytes : memory > weights ? (memory - weights) / 4 : 0;
   const int64_t pages = std::min<int64_t>(sequences * PagesFor(context), budget / page_bytes);

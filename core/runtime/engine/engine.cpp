@@ -266,6 +266,9 @@ absl::StatusOr<std::unique_ptr<Engine>> MakeEngine(std::unique_ptr<StepRunner> r
   s.speculate = options.speculate && program.FindEntry("draft") != nullptr;
   s.limits.max_sequences = std::min(options.max_sequences, limit(Size::kS));
   s.limits.max_rows = std::min({options.max_rows, limit(Size::kT), limit(Size::kN)});
+  if (s.limits.max_rows < 1 || s.limits.max_sequences < 1) {
+    return absl::InvalidArgumentError("the program's limits leave no row for a token; build it again");
+  }
   s.limits.prefix_cache = options.prefix_cache;
   return std::make_unique<ContinuousEngine>(std::move(runner), s);
 }

@@ -31,13 +31,22 @@ std::vector<Slot> Scheduler::Plan() {
       --budget;
     }
   }
+  const auto rest = [](const Slot& slot) { return slot.sequence->size() - slot.sequence->computed - slot.rows; };
   const auto give = [&](Slot& slot, int64_t share) {
-    const int64_t more = std::min(share, slot.sequence->size() - slot.sequence->computed - slot.rows);
+    const int64_t more = std::min(share, rest(slot));
     slot.rows += more;
     budget -= more;
   };
-  for (Slot& slot : slots) give(slot, (budget + 1) / 2);
-  for (Slot& slot : slots) give(slot, budget);
+  // Prompts: half to the oldest, so that it ends before all do; the rest shared alike, what one has no use for by those
+  // with more to go.
+  std::vector<Slot*> prompts;
+  for (Slot& slot : slots) {
+    if (rest(slot) > 0) prompts.push_back(&slot);
+  }
+  if (prompts.empty()) return slots;
+  give(*prompts.front(), (budget + 1) / 2);
+  std::stable_sort(prompts.begin(), prompts.end(), [&](const Slot* a, const Slot* b) { return rest(*a) < rest(*b); });
+  for (size_t i = 0; i < prompts.size(); ++i) give(*prompts[i], budget / static_cast<int64_t>(prompts.size() - i));
   return slots;
 }
 
@@ -84,6 +93,7 @@ void Scheduler::Grow() {
 
 // Room for `tokens` tokens; what was added stays when it is not enough.
 bool Scheduler::AddPages(Sequence& sequence, int64_t tokens) {
+  sequence.pages.reserve(PagesFor(tokens));  // so that none is lost for want of memory
   while (static_cast<int64_t>(sequence.pages.size()) < PagesFor(tokens)) {
     std::optional<int32_t> page = cache_.Allocate();
     if (!page) return false;
@@ -93,11 +103,10 @@ bool Scheduler::AddPages(Sequence& sequence, int64_t tokens) {
 }
 
 void Scheduler::Preempt(Sequences::iterator youngest) {
-  std::unique_ptr<Sequence> sequence = std::move(youngest->second);
-  running_.erase(youngest);
-  ReleasePages(*sequence);
+  auto node = running_.extract(youngest);
+  ReleasePages(*node.mapped());
   ++preemptions_;
-  Add(std::move(sequence));
+  waiting_.insert(std::move(node));
 }
 
 void Scheduler::Admit() {
@@ -108,19 +117,28 @@ void Scheduler::Admit() {
       continue;
     }
     if (!TakePages(sequence)) return;
-    running_.emplace(it->first, std::move(it->second));
-    it = waiting_.erase(it);
+    sequence.last_served = served_;  // those who run have waited longer
+    running_.insert(waiting_.extract(it++));
   }
 }
 
 // Whether a running sequence is about to fill pages that `sequence` could share.
-bool Scheduler::PrefixIsComing(const Sequence& sequence) const {
+bool Scheduler::PrefixIsComing(Sequence& sequence) const {
   if (!limits_.prefix_cache) return false;
+  // Mostly the one it waited for last time.
+  if (const auto it = running_.find(sequence.waits_for); it != running_.end() && it->second->draft_filled &&
+                                                         it->second->published < sequence.shared_pages) {
+    return true;
+  }
   for (const auto& [id, other] : running_) {
     if (!other->draft_filled || other->cache_salt != sequence.cache_salt) continue;
     const auto differ = std::mismatch(sequence.tokens.begin(), std::prev(sequence.tokens.end()), other->tokens.begin(),
                                       other->tokens.end());
-    if ((differ.first - sequence.tokens.begin()) / kPageTokens > other->published) return true;
+    const int64_t shared = (differ.first - sequence.tokens.begin()) / kPageTokens;
+    if (shared <= other->published) continue;
+    sequence.waits_for = id;
+    sequence.shared_pages = shared;
+    return true;
   }
   return false;
 }
@@ -128,6 +146,7 @@ bool Scheduler::PrefixIsComing(const Sequence& sequence) const {
 // Finds the cached prefix and takes pages for all known tokens and the next, if they leave the running sequences a page
 // each: without that reserve a newcomer would be preempted at once.
 bool Scheduler::TakePages(Sequence& s) {
+  ReleasePages(s);  // what an attempt that ran out of memory left
   if (limits_.prefix_cache) {
     s.pages = cache_.AcquirePrefix(s.cache_salt, s.tokens, (s.size() - 1) / kPageTokens);
     s.published = static_cast<int64_t>(s.pages.size());

@@ -60,7 +60,7 @@ class Scheduler {
   bool AddPages(Sequence& sequence, int64_t tokens);
   void Preempt(Sequences::iterator youngest);
   void Admit();
-  bool PrefixIsComing(const Sequence& sequence) const;
+  bool PrefixIsComing(Sequence& sequence) const;
   bool TakePages(Sequence& sequence);
   void ReleasePages(Sequence& sequence);
 

@@ -47,6 +47,9 @@ struct Sequence {
   int64_t cached_tokens = 0;  // of the prompt, found when it was first admitted
   bool admitted = false;      // ever
   bool draft_filled = true;
+  // While waiting: the running sequence that is about to fill pages it could share, and how many.
+  uint64_t waits_for = 0;
+  int64_t shared_pages = 0;
 
   std::optional<int32_t> guess;  // of the token at position size(), to be verified
   double acceptance = 1;         // running mean over its guesses

@@ -116,11 +116,12 @@ bool Turn::Take(Sequence& s, absl::Span<const float> logits) {
   event.logprob = choice->logprob;
   event.top_logprobs = std::move(choice->top_logprobs);
   if (std::find(s.stop_ids.begin(), s.stop_ids.end(), choice->id) != s.stop_ids.end()) {
-    s.finished = event.finish = FinishReason::kStop;
+    event.finish = FinishReason::kStop;
   } else if (s.generated() >= s.max_tokens) {
-    s.finished = event.finish = FinishReason::kLength;
+    event.finish = FinishReason::kLength;
   }
-  if (!emit_(s, event) && !s.finished) s.finished = FinishReason::kCancelled;
+  const bool wanted = emit_(s, event);
+  s.finished = event.finish ? event.finish : wanted ? s.finished : FinishReason::kCancelled;
   return !s.finished;
 }
 

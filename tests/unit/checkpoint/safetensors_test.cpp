@@ -83,6 +83,8 @@ INSTANTIATE_TEST_SUITE_P(
         Lie{"NoShape", RawSafetensors(R"({"a":{"dtype":"U8","data_offsets":[0,0]}})", ""), "has no shape"},
         Lie{"NegativeDimension", One(Entry("a", "F32", "[-1]", 0, 4), 4), "no dimension"},
         Lie{"FractionalDimension", One(Entry("a", "F32", "[1.5]", 0, 4), 4), "no dimension"},
+        Lie{"NestedDimension", One(Entry("a", "F32", "[" + std::string(200000, '[') + std::string(200000, ']') + "]", 0, 4), 4),
+            "shape holds array, which is no dimension"},
         Lie{"OverflowingShape", One(Entry("a", "F32", "[281474976710656,281474976710656]", 0, 4), 4), "overflows"},
         Lie{"NoOffsets", RawSafetensors(R"({"a":{"dtype":"U8","shape":[0]}})", ""), "data_offsets are not two numbers"},
         Lie{"NegativeOffset", RawSafetensors(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[-1,0]}})", ""),

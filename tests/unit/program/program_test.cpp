@@ -69,6 +69,8 @@ TEST(ProgramTest, WhatIsNoProgramFile) {
   json other = json::parse(Serialize(FullProgram()));
   other["modelc_program"] = 99;
   EXPECT_THAT(Message(ParseProgram(other.dump()).status()), HasSubstr("format version 99"));
+  const std::string nested = "{\"modelc_program\":" + std::string(200000, '[') + std::string(200000, ']') + "}";
+  EXPECT_THAT(Message(ParseProgram(nested).status()), HasSubstr("format version unknown"));
 }
 
 // One value of a good file replaced by a bad one.
@@ -111,7 +113,7 @@ INSTANTIATE_TEST_SUITE_P(
         Damage{"WeightTooLarge", "/weights/0/shape", json::array({2147483648, 2147483648}), "too large"},
         Damage{"WeightFormatOfNoWeight", "/weights/2/format", "i32", "none of bf16, int8, int4"},
         Damage{"WeightFormatUnknown", "/weights/2/format", "int2", "wants a dtype"},
-        Damage{"WeightFormatOfVector", "/weights/2/shape", json::array({4}), "fewer than 2 dimensions"},
+        Damage{"WeightFormatOfVector", "/weights/2/shape", json::array({4}), "is no matrix, nor one for each expert"},
         Damage{"WeightStoredInGroups", "/weights/0/dtype", "int8", "no checkpoint has"},
         Damage{"WeightScalar", "/weights/0/shape", json::array(), "1 to 4 dimensions"},
         Damage{"WeightScaleOfVector", "/weights/1/shape", json::array({8}), "fewer than 2 dimensions"},

@@ -190,6 +190,60 @@ TEST(Schedule, MoreSequencesThanRowsTakeTurns) {
   EXPECT_LE(spread, 2u);
 }
 
+// Many long prompts before it leave a short one its share.
+TEST(Schedule, LongPromptsShareTheRows) {
+  FakeOptions fake;
+  fake.max_rows = 64;
+  fake.max_sequences = 8;
+  Harness h(fake);
+  Gate gate(h);
+  std::vector<int> finished;
+  std::vector<std::shared_ptr<Answer>> answers;
+  const auto submit = [&](int64_t prompt, int salt) {
+    GenerateRequest request = Greedy(Prompt(prompt, salt), 1);
+    request.on_token = [&finished, salt](const TokenEvent& event) {
+      if (event.finish) finished.push_back(salt);
+      return true;
+    };
+    answers.push_back(h.Submit(request));
+  };
+  for (int i = 0; i < 7; ++i) submit(200, i);
+  submit(40, 7);
+  gate.Open();
+  for (const auto& answer : answers) answer->done.WaitForNotification();
+  EXPECT_EQ(finished[0] == 7 || finished[1] == 7, true) << "the short one came after " << finished[0] << " and " << finished[1];
+}
+
+// Newcomers do not go before those who were served long ago.
+TEST(Schedule, NewcomersDoNotStarveTheOld) {
+  FakeOptions fake;
+  fake.max_rows = 1;
+  fake.max_sequences = 2;
+  Harness h(fake);
+  Gate gate(h);
+  int before = 0;  // short ones that ended while the long one ran
+  bool ended = false;
+  GenerateRequest request = Greedy(Prompt(1, 1), 20);
+  request.on_token = [&](const TokenEvent& event) {
+    ended |= event.finish.has_value();
+    return true;
+  };
+  const auto old = h.Submit(request);
+  std::vector<std::shared_ptr<Answer>> answers;
+  for (int i = 0; i < 100; ++i) {
+    GenerateRequest quick = Greedy(Prompt(1, 2 + i), 1);
+    quick.on_token = [&](const TokenEvent&) {
+      before += !ended;
+      return true;
+    };
+    answers.push_back(h.Submit(quick));
+  }
+  gate.Open();
+  for (const auto& answer : answers) answer->done.WaitForNotification();
+  old->done.WaitForNotification();
+  EXPECT_LE(before, 25);
+}
+
 TEST(Schedule, RowsAreFilledWhileThereIsWork) {
   FakeOptions fake;
   fake.max_rows = 100;
