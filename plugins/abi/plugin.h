@@ -6,7 +6,8 @@
  * file, the layout of cache pages in `cache.md`.
  *
  * Rules
- * - C99. Every struct begins with `struct_size`; new fields go at the end; readers test with MODELC_KNOWS.
+ * - C99. Every struct begins with `struct_size`; new fields go at the end; readers test with MODELC_KNOWS. Those that
+ *   travel as arrays (modelc_tensor, modelc_command, modelc_code_tensor) have none: they stay within a major version.
  * - Major versions must be equal. With minor versions apart, both sides use what both know; a host accepts a plugin
  *   from one minor version older to one newer at least.
  * - A function that can fail returns NULL or an error made by the host's `error_make`. Nothing throws across.

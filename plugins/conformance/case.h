@@ -19,8 +19,8 @@ using Tensors = std::vector<HostTensor>;
 using Attributes = nlohmann::json;
 using Names = std::map<std::string, WhereValue, std::less<>>;
 
-// In a reference's answer: any value will do (padding rows), and: the kernel must not have written here.
-inline constexpr double kAny = std::numeric_limits<double>::quiet_NaN();
+// In a reference's answer: any value will do (padding rows), and: the kernel must not have written here. NaN wants NaN.
+inline constexpr double kAny = std::numeric_limits<double>::lowest();
 inline constexpr double kUntouched = -std::numeric_limits<double>::infinity();
 
 struct Case {

@@ -1,5 +1,7 @@
 // linear, linear_silu_mul, head_linear.
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "plugins/conformance/case.h"
 
@@ -24,6 +26,18 @@ Values MatMul(Values x, const Values& w, int64_t T, int64_t N, int64_t K, const 
   return y;
 }
 
+// Rows with a group of zeros, one too small to round, a NaN, an infinity: what int8_1x128 says of each.
+void MakeSpecial(HostTensor& x) {
+  const int64_t K = x.shape[1];
+  float* row = x.as<float>();
+  for (const float value : {0.0f, 0.9e-30f}) {
+    std::fill_n(row, std::min<int64_t>(K, 128), value);
+    row += K;
+  }
+  row[K / 2] = std::numeric_limits<float>::quiet_NaN();
+  row[K + K - 1] = -std::numeric_limits<float>::infinity();
+}
+
 Case Linear(int64_t T, int64_t K, int64_t N, modelc_dtype dtype, const std::string& act, bool timed = false) {
   Case c;
   c.op = "linear";
@@ -40,6 +54,17 @@ Case Linear(int64_t T, int64_t K, int64_t N, modelc_dtype dtype, const std::stri
   c.flops = 2.0 * T * K * N;
   c.bytes = 1.0 * N * RowBytes(dtype, K) + 4.0 * T * (K + N);
   c.timed = timed;
+  return c;
+}
+
+Case SpecialLinear(int64_t T, modelc_dtype dtype) {
+  Case c = Linear(T, 200, 20, dtype, kInt8);
+  c.name += " zeros, NaN, infinity";
+  c.make = [make = c.make](Random& r) {
+    Tensors t = make(r);
+    MakeSpecial(t[0]);
+    return t;
+  };
   return c;
 }
 
@@ -147,6 +172,7 @@ std::vector<Case> LinearCases() {
     cases.push_back(Linear(4, 7, 300, dtype, kInt8));
     cases.push_back(Linear(9, 1300, 31, dtype, kInt8));
     cases.push_back(Linear(0, 128, 128, dtype, kInt8));
+    for (int64_t T : {4, 9}) cases.push_back(SpecialLinear(T, dtype));
     cases.push_back(LinearSiluMul(1, 256, 128, dtype, kInt8));
     cases.push_back(LinearSiluMul(5, 130, 67, dtype, kInt8));
     cases.push_back(LinearSiluMul(0, 128, 128, dtype, kInt8));

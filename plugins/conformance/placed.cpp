@@ -47,6 +47,15 @@ absl::StatusOr<Placed> Placed::Upload(Device& device, const Tensors& tensors) {
   return placed;
 }
 
+absl::Status Placed::Restore(Device& device, const Tensors& tensors) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].left_out) continue;
+    const std::vector<std::byte> bytes = Guarded(tensors[i]);
+    MODELC_RETURN_IF_ERROR(device.Upload(buffers_[i], 0, bytes.data(), bytes.size()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Placed::Download(Device& device, Tensors& tensors) const {
   for (size_t i = 0; i < tensors.size(); ++i) {
     HostTensor& t = tensors[i];

@@ -19,6 +19,8 @@ class Placed {
   modelc_command Command(const DeviceKernel& kernel) const {
     return {kernel.get(), views_.data(), static_cast<uint32_t>(views_.size())};
   }
+  // Writes the tensors uploaded once more.
+  absl::Status Restore(Device& device, const Tensors& tensors);
   // Waits for the device and brings outputs back into `tensors` (those uploaded). An error names an input that changed
   // or a tensor whose surroundings did.
   absl::Status Download(Device& device, Tensors& tensors) const;

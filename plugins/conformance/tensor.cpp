@@ -80,7 +80,13 @@ void RoundE4M3(double* row, int64_t n) {
 // The int8 round trip in groups of 128, as ops.md says.
 void RoundInt8(double* row, int64_t n) {
   for (int64_t begin = 0; begin < n; begin += kBlock) {
-    const Int8Row group = RoundToInt8(row + begin, std::min(n - begin, kBlock), 1e-30f);
+    constexpr float kLeast = 1e-30f;  // below it a group counts as zeros
+    double *first = row + begin, *last = first + std::min(n - begin, kBlock);
+    if (std::all_of(first, last, [](double v) { return std::fabs(static_cast<float>(v)) < kLeast; })) {
+      std::fill(first, last, 0.0);
+      continue;
+    }
+    const Int8Row group = RoundToInt8(first, last - first, kLeast);
     std::transform(group.values.begin(), group.values.end(), row + begin, [&](int8_t v) { return v * group.scale; });
   }
 }
@@ -177,6 +183,8 @@ uint16_t EncodeBF16(double value) {
 double PowerOfTwoScale(double amax) { return std::exp2(std::ceil(std::log2(std::max(amax, 1e-4) / 448))); }
 
 Int8Row RoundToInt8(const double* values, int64_t n, float least) {
+  if (!std::all_of(values, values + n, [](double v) { return std::isfinite(static_cast<float>(v)); }))
+    return {std::vector<int8_t>(n), std::numeric_limits<float>::quiet_NaN()};
   float amax = least;
   for (int64_t i = 0; i < n; ++i) amax = std::max(amax, std::fabs(static_cast<float>(values[i])));
   const float inverse = 127.0f / amax;

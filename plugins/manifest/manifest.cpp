@@ -191,18 +191,19 @@ namespace {
 absl::StatusOr<CodegenTarget> ParseTarget(const nlohmann::json& manifest) {
   const nlohmann::json device = manifest.value("device", nlohmann::json::object());
   if (!device.is_object() || !device.contains("codegen") || device["codegen"] != "llvm-cpu") return CodegenTarget();
+  const nlohmann::json given = device.value("target", nlohmann::json());
+  const auto field = [&](const char* name) { return given.is_object() ? given.value(name, nlohmann::json()) : nlohmann::json(); };
   const auto text = [&](const char* name) {
-    const nlohmann::json& target = device.contains("target") ? device["target"] : device;
-    return target.is_object() && target.contains(name) && target[name].is_string() ? target[name].get<std::string>()
-                                                                                   : "";
+    const nlohmann::json value = field(name);
+    return value.is_string() ? value.get<std::string>() : "";
   };
   CodegenTarget target{text("triple"), text("cpu"), text("features")};
-  if (target.triple.empty() || target.cpu.empty() || !device["target"].contains("vector_bytes") ||
-      !device["target"]["vector_bytes"].is_number_unsigned()) {
+  const nlohmann::json vector_bytes = field("vector_bytes");
+  if (target.triple.empty() || target.cpu.empty() || !vector_bytes.is_number_unsigned()) {
     return absl::InvalidArgumentError(
         "manifest: codegen 'llvm-cpu' wants 'target' in 'device', with 'triple', 'cpu' and 'vector_bytes'");
   }
-  target.vector_bytes = device["target"]["vector_bytes"].get<int64_t>();
+  target.vector_bytes = vector_bytes.get<int64_t>();
   if (target.vector_bytes != 16 && target.vector_bytes != 32 && target.vector_bytes != 64) {
     return absl::InvalidArgumentError("manifest: 'vector_bytes' must be 16, 32 or 64");
   }

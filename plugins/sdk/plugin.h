@@ -35,6 +35,8 @@ struct NoThrowFunction<function> {
       return Host()->error_make(MODELC_RESOURCE_EXHAUSTED, "out of memory");
     } catch (const std::exception& e) {
       return Host()->error_make(MODELC_INTERNAL, e.what());
+    } catch (...) {
+      return Host()->error_make(MODELC_INTERNAL, "an exception that is no std::exception");
     }
   }
 };

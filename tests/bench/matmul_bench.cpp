@@ -12,6 +12,7 @@
 
 #include "backends/cpu/device/pool.h"
 #include "backends/cpu/device/table.h"
+#include "plugins/sdk/tensor.h"
 
 namespace modelc::cpu {
 namespace {
@@ -159,6 +160,29 @@ BENCHMARK(Linear)
     ->ArgsProduct({{1, 2, 4, 8, 64, 512}, {2816}, {1024}})  // bench-1b gate_proj
     ->ArgsProduct({{1, 8, 64}, {7168}, {16384}})            // V3.2 o_proj
     ->ArgsProduct({{1, 8, 64}, {576}, {7168}})              // V3.2 kv_a_proj
+    ->UseRealTime()
+    ->Unit(benchmark::kMicrosecond);
+
+// T, N, K, and whether weights are int4 or int8
+void IntegerLinear(benchmark::State& state) {
+  const int64_t t = state.range(0), n = state.range(1), k = state.range(2);
+  const modelc_dtype dtype = state.range(3) ? MODELC_INT4 : MODELC_INT8;
+  const int64_t bytes = n * ((k + 127) / 128) * static_cast<int64_t>(sdk::GroupBytes(dtype));
+  std::vector<float> x(t * k, 1.0f), out(t * n);
+  Loop(state, "linear", {{"act", "int8_1x128"}}, bytes, 2.0 * t * n * k, [&](int64_t i) {
+    Tensor w;
+    w.data = reinterpret_cast<std::byte*>(const_cast<uint8_t*>(Weights().data())) + i % (kMemory / bytes) * bytes;
+    w.dtype = dtype;
+    w.rank = 2;
+    w.shape[0] = n;
+    w.shape[1] = k;
+    return std::vector<Tensor>{Floats(x, {t, k}), w, Floats(out, {t, n})};
+  });
+}
+BENCHMARK(IntegerLinear)
+    ->ArgNames({"T", "N", "K", "int4"})
+    ->ArgsProduct({{1, 2, 4, 6, 8, 16, 64}, {3072}, {512}, {0, 1}})    // bench-1b q_b_proj
+    ->ArgsProduct({{1, 2, 4, 6, 8, 16, 64}, {2816}, {1024}, {0, 1}})   // bench-1b gate_proj
     ->UseRealTime()
     ->Unit(benchmark::kMicrosecond);
 

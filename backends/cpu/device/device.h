@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,6 +28,17 @@ struct modelc_kernel {
   std::unique_ptr<modelc::cpu::Kernel> kernel;
 };
 
+namespace modelc::cpu {
+
+// Commands that passed every check, as their kernels take them.
+struct Checked {
+  uint64_t replay_key = 0;
+  std::vector<Tensor> tensors;  // of all commands, one after another
+  std::vector<char> alone;      // by command: worker 0 runs it by itself
+};
+
+}  // namespace modelc::cpu
+
 struct modelc_device {
   explicit modelc_device(int threads);
 
@@ -39,6 +52,8 @@ struct modelc_device {
 struct modelc_stream {
   modelc_device* device = nullptr;
   modelc::cpu::Traffic read;  // since the counters were last taken
+  // Submits with a replay key, checked: the same key again needs no checks. The last few, the newest in front.
+  std::list<modelc::cpu::Checked> replays;
 };
 
 namespace modelc::cpu {
@@ -54,8 +69,9 @@ absl::StatusOr<std::unique_ptr<modelc_kernel>> ResolveKernel(std::string_view na
 absl::StatusOr<std::unique_ptr<modelc_kernel>> LoadKernel(absl::Span<const std::byte> image,
                                                           std::string_view description_json);
 
-// Checks every command, then runs them in order.
-absl::Status Submit(modelc_stream& stream, absl::Span<const modelc_command> commands);
+// Checks every command, then runs them in order. Equal `replay_key`s other than 0 promise equal kernels, buffers and
+// shapes.
+absl::Status Submit(modelc_stream& stream, absl::Span<const modelc_command> commands, uint64_t replay_key);
 
 }  // namespace modelc::cpu
 

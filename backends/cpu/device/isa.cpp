@@ -9,11 +9,9 @@ namespace {
 Isa Detect() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("f16c"))
-    return Isa::kPortable;
-  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
-      !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
-    return Isa::kAvx2;
+  // The levels that generated code is made for too (table.cpp).
+  if (!__builtin_cpu_supports("x86-64-v3")) return Isa::kPortable;
+  if (!__builtin_cpu_supports("x86-64-v4")) return Isa::kAvx2;
   return __builtin_cpu_supports("avx512vnni") ? Isa::kAvx512Vnni : Isa::kAvx512;
 #else
   return Isa::kPortable;

@@ -114,8 +114,8 @@ modelc_error* KernelLoad(modelc_device*, const void* image, uint64_t bytes, cons
 
 void KernelFree(modelc_kernel* kernel) { delete kernel; }
 
-modelc_error* SubmitCommands(modelc_stream* stream, const modelc_command* commands, size_t n, uint64_t) {
-  return ToError(Submit(*stream, {commands, n}));
+modelc_error* SubmitCommands(modelc_stream* stream, const modelc_command* commands, size_t n, uint64_t replay_key) {
+  return ToError(Submit(*stream, {commands, n}, replay_key));
 }
 
 modelc_error* StreamCounters(modelc_stream* stream, uint64_t* weight_bytes, uint64_t* cache_bytes) {
@@ -151,6 +151,6 @@ extern "C" MODELC_EXPORT modelc_error* modelc_plugin_query(const modelc_host_api
   api.kernel_free = KernelFree;
   api.submit = modelc::sdk::NoThrow<SubmitCommands>;
   api.stream_counters = StreamCounters;
-  api.kernel_load = KernelLoad;
+  api.kernel_load = modelc::sdk::NoThrow<KernelLoad>;
   return modelc::sdk::Answer(host, api, out);
 }

@@ -3,8 +3,12 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
+#include <fstream>
 #include <new>
+#include <string>
 #include <utility>
 
 namespace modelc::cpu {
@@ -26,11 +30,29 @@ cpu_set_t Affinity() {
   return set;
 }
 
+// CPUs' worth of time that a container's cgroup allows, at most `most`.
+int Quota(int most) {
+  const auto first_of = [](const char* path) {
+    std::ifstream file(path);
+    std::string word;
+    file >> word;
+    return word;
+  };
+  std::string quota, period;
+  std::ifstream v2("/sys/fs/cgroup/cpu.max");  // "max 100000" where there is none
+  if (!(v2 >> quota >> period)) {
+    quota = first_of("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");  // -1 where there is none
+    period = first_of("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  }
+  const double cpus = std::atof(quota.c_str()) / std::max(1.0, std::atof(period.c_str()));
+  return cpus > 0 ? std::clamp(static_cast<int>(std::ceil(cpus)), 1, most) : most;
+}
+
 }  // namespace
 
 int AvailableCpus() {
   const cpu_set_t set = Affinity();
-  return CPU_COUNT(&set);
+  return Quota(CPU_COUNT(&set));
 }
 
 class Pool::Member final : public Worker {
@@ -83,11 +105,9 @@ std::byte* Pool::Block::AtLeast(size_t bytes) {
 }
 
 Pool::Pool(int threads) {
-  const int cpus = AvailableCpus();
-  spins_ = threads <= cpus ? kSpins : 0;
+  spins_ = threads <= AvailableCpus() ? kSpins : 0;
   std::vector<int> pins(threads, -1);
-  if (threads == cpus) {
-    const cpu_set_t set = Affinity();
+  if (const cpu_set_t set = Affinity(); threads == CPU_COUNT(&set)) {
     for (int cpu = 0, i = 0; cpu < CPU_SETSIZE && i < threads; ++cpu)
       if (CPU_ISSET(cpu, &set)) pins[i++] = cpu;
   }

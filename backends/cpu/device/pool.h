@@ -18,7 +18,7 @@
 
 namespace modelc::cpu {
 
-// CPUs this process may run on.
+// CPUs this process may run on, fewer where a container's quota of CPU time is less.
 int AvailableCpus();
 
 class Pool {

@@ -55,11 +55,18 @@ const nlohmann::json* Attributes::Find(const char* name) {
   return &*it;
 }
 
+namespace {
+
+// For messages; what is nested is not written out, which would take a stack as deep.
+std::string Shown(const nlohmann::json& value) { return value.is_structured() ? value.type_name() : value.dump(); }
+
+}  // namespace
+
 void Attributes::Number(const char* name, float* out) {
   const nlohmann::json* value = Find(name);
   if (!value) return;
   if (!value->is_number() || !std::isfinite(static_cast<float>(value->get<double>())))
-    return Fail(absl::StrCat("attribute '", name, "' is ", value->dump(), "; wanted a finite number"));
+    return Fail(absl::StrCat("attribute '", name, "' is ", Shown(*value), "; wanted a finite number"));
   *out = static_cast<float>(value->get<double>());
 }
 
@@ -68,7 +75,7 @@ void Attributes::Integer(const char* name, int64_t* out, int64_t least) {
   if (!value) return;
   if (!value->is_number_integer() || value->get<int64_t>() < least ||
       value->get<int64_t>() > std::numeric_limits<int32_t>::max())
-    return Fail(absl::StrCat("attribute '", name, "' is ", value->dump(), "; wanted an integer of at least ", least));
+    return Fail(absl::StrCat("attribute '", name, "' is ", Shown(*value), "; wanted an integer of at least ", least));
   *out = value->get<int64_t>();
 }
 
@@ -76,7 +83,7 @@ void Attributes::Boolean(const char* name, bool* out) {
   const nlohmann::json* value = Find(name);
   if (!value) return;
   if (!value->is_boolean())
-    return Fail(absl::StrCat("attribute '", name, "' is ", value->dump(), "; wanted true or false"));
+    return Fail(absl::StrCat("attribute '", name, "' is ", Shown(*value), "; wanted true or false"));
   *out = value->get<bool>();
 }
 
@@ -91,7 +98,7 @@ void Attributes::Choice(const char* name, std::initializer_list<const char*> wor
     }
     ++number;
   }
-  Fail(absl::StrCat("attribute '", name, "' is ", value->dump(), "; wanted one of: ", absl::StrJoin(words, ", ")));
+  Fail(absl::StrCat("attribute '", name, "' is ", Shown(*value), "; wanted one of: ", absl::StrJoin(words, ", ")));
 }
 
 absl::Status Attributes::Finish() {

@@ -32,10 +32,13 @@ class IndexLogits final : public Kernel {
     const IndexScorer::Scratch scratch(memory, scorer);
     RowTile* tiles = reinterpret_cast<RowTile*>(memory + scratch_bytes);
     const int64_t n_tiles = scorer.MakeTiles(tiles), columns = t[6].shape[1];
-    const int64_t blocks = ((columns + kPageTokens - 1) / kPageTokens + kPages - 1) / kPages;
+    // Some tasks for every worker, however few tiles there are.
+    const int64_t all = (columns + kPageTokens - 1) / kPageTokens;
+    const int64_t pages = std::clamp<int64_t>(all * n_tiles / (kTasksEach * worker.count()), 1, kMostPages);
+    const int64_t blocks = (all + pages - 1) / pages;
     for (int64_t task; (task = worker.Next()) < n_tiles * blocks;) {
-      const int64_t first_page = task % blocks * kPages;
-      scorer.Score(tiles[task / blocks], first_page, first_page + kPages, scratch, worker,
+      const int64_t first_page = task % blocks * pages;
+      scorer.Score(tiles[task / blocks], first_page, first_page + pages, scratch, worker,
                    [&](int64_t row, const float* scores, int64_t n, int64_t first) {
                      n = std::min(n, columns - first);
                      if (n > 0) std::memcpy(t[6].as<float>() + row * columns + first, scores, n * sizeof(float));
@@ -44,7 +47,7 @@ class IndexLogits final : public Kernel {
   }
 
  private:
-  static constexpr int64_t kPages = 16;  // pages of a task
+  static constexpr int64_t kMostPages = 16, kTasksEach = 4;  // pages of a task, tasks of a worker
 
   const Simd& simd_ = SimdFor(HostIsa());
   CacheFormat format_;

@@ -10,7 +10,7 @@
 namespace modelc::cpu {
 namespace {
 
-constexpr int64_t kLeastPages = 8;  // of a span
+constexpr int64_t kLeastPages = 4;  // of a span: fewer are sooner scored than merged
 
 class IndexLogitsSelect final : public Kernel {
  public:

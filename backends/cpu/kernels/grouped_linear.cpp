@@ -43,7 +43,7 @@ class GroupedLinear final : public Kernel {
     for (int64_t e = 0; e < experts; ++e) active += offsets[e + 1] > offsets[e];
     if (worker.index() == 0) worker.AddTraffic({active * WeightBytes(w, rows) * (silu_mul_ ? 2 : 1), 0});
 
-    const InputRows packed = PackRows(ukernels_, x.as<float>(), x.shape[0], x.shape[1], w.dtype, act_, worker);
+    const InputRows packed = PackRows(ukernels_, simd_, x.as<float>(), x.shape[0], x.shape[1], w.dtype, act_, worker);
     const TileRunner tiles(ukernels_, worker);
     const int64_t size = TileRows(active * rows, worker), tiles_each = (rows + size - 1) / size;
     // Tiles are numbered over the experts that have rows; e is the one with tiles first … first+tiles_each-1.
@@ -68,6 +68,7 @@ class GroupedLinear final : public Kernel {
 
  private:
   const MatmulUkernels& ukernels_ = HostMatmul();
+  const Simd& simd_ = SimdFor(HostIsa());
   const bool silu_mul_;
   const Act act_;
 };

@@ -77,21 +77,22 @@ class IndexScorer {
   template <typename Take>
   void Score(const RowTile& tile, int64_t first_page, int64_t last_page, const Scratch& s, Worker& worker,
              const Take& take) const {
+    last_page = std::min(last_page, (tile.keys + kPageTokens - 1) / kPageTokens);
+    if (first_page >= last_page) return;
     const size_t stride = layout_.query_bytes(heads_);
     for (int64_t r = 0; r < tile.rows; ++r)
       layout_.ReadQueries(simd_, q_ + (tile.row + r) * heads_ * layout_.width, w_ + (tile.row + r) * heads_, heads_,
                           s.queries + r * stride);
     for (int64_t page = first_page; page < last_page; ++page) {
       const int64_t first = page * kPageTokens, n = std::min(kPageTokens, tile.keys - first);
-      if (n <= 0) break;
-      LoadPage(rows_.Page(tile.row, first), n, s);
+      const bool nan = LoadPage(rows_.Page(tile.row, first), n, s);
       const std::byte* next = page + 1 < last_page ? rows_.Page(tile.row, first + kPageTokens) : nullptr;
       worker.AddTraffic({.cache_bytes = static_cast<uint64_t>(n * layout_.page_bytes() / kPageTokens)});
       for (int64_t r = 0; r < tile.rows; ++r) {
         const int64_t seen = std::min(n, rows_.Visible(tile.row + r) - first);
         if (seen <= 0) continue;
         const int64_t row = tile.row + r;
-        layout_.IndexScores(simd_, s.queries + r * stride, heads_, s.keys, seen, r == 0 && next ? next : s.keys,
+        layout_.IndexScores(simd_, s.queries + r * stride, heads_, s.keys, nan, seen, r == 0 && next ? next : s.keys,
                             s.scores);
         for (int64_t i = 0; i < seen; ++i) s.scores[i] *= s.factor[i];
         take(row, s.scores, seen, first);
@@ -100,14 +101,15 @@ class IndexScorer {
   }
 
  private:
-  void LoadPage(const std::byte* page, int64_t n, const Scratch& s) const {
+  // Says whether there may be a NaN among the keys.
+  bool LoadPage(const std::byte* page, int64_t n, const Scratch& s) const {
     if (!page) {
       std::memset(s.keys, 0, layout_.keys_bytes());
       std::fill_n(s.factor, n, 0.0f);
-      return;
+      return false;
     }
-    layout_.ReadKeys(simd_, page, s.keys);
     layout_.ReadScales(page, n, scale_, s.factor);
+    return layout_.ReadKeys(simd_, page, s.keys);
   }
 
   const Simd& simd_;

@@ -59,7 +59,7 @@ class Linear final : public Kernel {
   void Run(absl::Span<const Tensor> t, Worker& worker) const override {
     const Tensor x = Flat(t[0]), &w = t[1], &out = t.back();
     const int64_t rows = w.shape[0];
-    const InputRows input = PackRows(ukernels_, x.as<float>(), x.shape[0], x.shape[1], w.dtype, act_, worker);
+    const InputRows input = PackRows(ukernels_, simd_, x.as<float>(), x.shape[0], x.shape[1], w.dtype, act_, worker);
     const TileRunner tiles(ukernels_, worker);
     const int64_t size = TileRows(rows, worker);
     for (int64_t n = worker.Next() * size; n < rows; n = worker.Next() * size) {
@@ -75,6 +75,7 @@ class Linear final : public Kernel {
 
  private:
   const MatmulUkernels& ukernels_ = HostMatmul();
+  const Simd& simd_ = SimdFor(HostIsa());
   const bool silu_mul_;
   const Act act_;
 };
@@ -144,22 +145,26 @@ WeightRows RowsOf(const Tensor& w, int64_t matrix, int64_t first, int64_t count)
           .first = first};
 }
 
-InputRows PackRows(const MatmulUkernels& ukernels, const float* x, int64_t rows, int64_t k, modelc_dtype dtype, Act act,
-                   Worker& worker) {
+InputRows PackRows(const MatmulUkernels& ukernels, const Simd& simd, const float* x, int64_t rows, int64_t k,
+                   modelc_dtype dtype, Act act, Worker& worker) {
   const int64_t stride = ukernels.packed(k);
-  float* packed = reinterpret_cast<float*>(worker.Shared(rows * stride * sizeof(float)));
+  // What is little every worker packs for itself: sooner done than waited for.
+  constexpr int64_t kOwn = 2048;
+  const bool own = rows == 1 || rows * k <= kOwn;
+  float* packed = reinterpret_cast<float*>(worker.Shared((own ? worker.count() : 1) * rows * stride * sizeof(float)));
+  if (own) packed += worker.index() * rows * stride;
   const bool round = act == Act::kRoundE4M3;  // to int8 `pack` does it
   float* rounded = round ? reinterpret_cast<float*>(worker.Scratch(k * sizeof(float))) : nullptr;
-  const auto [begin, end] = worker.Share(rows);
+  const auto [begin, end] = own ? Worker::Range{0, rows} : worker.Share(rows);
   for (int64_t t = begin; t < end; ++t) {
     const float* row = x + t * k;
     if (round) {
-      SimdFor(HostIsa()).fake_quantize(row, k, rounded);
+      simd.fake_quantize(row, k, rounded);
       row = rounded;
     }
     ukernels.pack(dtype, row, k, packed + t * stride);
   }
-  worker.Barrier();
+  if (!own) worker.Barrier();
   return {.data = packed, .stride = stride, .count = rows};
 }
 

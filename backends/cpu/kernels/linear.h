@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "backends/cpu/kernels/args.h"
 #include "backends/cpu/kernels/kernel.h"
+#include "backends/cpu/simd/simd.h"
 #include "backends/cpu/ukernels/matmul.h"
 #include "nlohmann/json.hpp"
 
@@ -40,10 +41,10 @@ uint64_t WeightBytes(const Tensor& w, int64_t rows);
 // Rows first … first+count-1 of a weight [N, K], or of matrix number `matrix` of a weight [E, N, K].
 WeightRows RowsOf(const Tensor& w, int64_t matrix, int64_t first, int64_t count);
 
-// x [rows, k] packed for weights of `dtype`, rounded as `act` says. The whole team does it and waits until all rows are
-// there; they live as long as the command.
-InputRows PackRows(const MatmulUkernels& ukernels, const float* x, int64_t rows, int64_t k, modelc_dtype dtype, Act act,
-                   Worker& worker);
+// x [rows, k] packed for weights of `dtype`, rounded as `act` says; every worker calls it. They live as long as the
+// command.
+InputRows PackRows(const MatmulUkernels& ukernels, const Simd& simd, const float* x, int64_t rows, int64_t k,
+                   modelc_dtype dtype, Act act, Worker& worker);
 
 // Weight rows in a tile, so that `rows` of them make some tiles for every worker; at most MatmulUkernels::kMaxWeights.
 int64_t TileRows(int64_t rows, const Worker& worker);

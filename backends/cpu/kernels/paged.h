@@ -146,7 +146,8 @@ struct IndexLayout {
 
   // A page's keys as IndexScores reads them, scales apart: bytes where the cache has bytes, else floats.
   size_t keys_bytes() const { return kPageTokens * padded() * (bytes() ? 1 : 4); }
-  void ReadKeys(const Simd& simd, const std::byte* page, std::byte* keys) const {
+  // Says whether there may be a NaN among keys of e4m3, which is so rare that it is worth asking once a page.
+  bool ReadKeys(const Simd& simd, const std::byte* page, std::byte* keys) const {
     float* floats = reinterpret_cast<float*>(keys);
     switch (format) {
       case CacheFormat::kF8:
@@ -159,6 +160,7 @@ struct IndexLayout {
       case CacheFormat::kF32:
         simd.transpose_f32(reinterpret_cast<const float*>(page), width, floats);
     }
+    return format == CacheFormat::kF8 && simd.has_e4m3_nan(reinterpret_cast<const uint8_t*>(page), kPageTokens * width);
   }
   // One row's queries [heads, width] and head weights [heads] as IndexScores reads them.
   size_t query_bytes(int64_t heads) const {
@@ -177,14 +179,14 @@ struct IndexLayout {
       for (int64_t d = 0; d < padded(); ++d) *values++ = d < width ? q[h * width + d] : 0.0f;
   }
   // Scores of one row against a page, from what ReadQueries and ReadKeys gave; `ahead` is the page that comes next.
-  void IndexScores(const Simd& simd, const std::byte* queries, int64_t heads, const std::byte* keys, int64_t n,
+  void IndexScores(const Simd& simd, const std::byte* queries, int64_t heads, const std::byte* keys, bool nan, int64_t n,
                    const std::byte* ahead, float* scores) const {
     const float *q = reinterpret_cast<const float*>(queries),
                 *w = reinterpret_cast<const float*>(queries + query_bytes(heads)) - heads;
     const auto *k = reinterpret_cast<const uint8_t*>(keys), *next = reinterpret_cast<const uint8_t*>(ahead);
     switch (format) {
       case CacheFormat::kF8:
-        return simd.index_scores_e4m3(q, w, heads, k, n, padded(), next, scores);
+        return simd.index_scores_e4m3(q, w, heads, k, n, padded(), nan, next, scores);
       case CacheFormat::kI8:
         return simd.index_scores_i8(reinterpret_cast<const int32_t*>(queries), w, heads, k, n, padded(), next, scores);
       case CacheFormat::kBf16:

@@ -68,18 +68,8 @@ class TopK {
       above = n;
     }
     // More than k only where the k-th key is `bound` and others equal it: the first of them get the places left.
-    int64_t places = above > k_ ? k_ - simd_.count_from(keys_, size_, bound + 1) : size_;
-    int64_t kept = 0;
-    for (int64_t i = 0; i < size_; ++i) {
-      const uint32_t key = keys_[i];
-      const bool equal = key == bound;
-      const bool keep = key > bound || (equal && places > 0);
-      places -= equal;
-      keys_[kept] = key;
-      positions_[kept] = positions_[i];
-      kept += keep;
-    }
-    size_ = kept;
+    const int64_t places = above > k_ ? k_ - simd_.count_from(keys_, size_, bound + 1) : size_;
+    size_ = simd_.keep_from(keys_, positions_, size_, bound, places);
     // An equal key comes later than those kept, so it must be above.
     threshold_ = above > k_ ? bound : bound - 1;
   }

@@ -45,7 +45,7 @@ static void Scores(const float* q, int64_t cols, const float* k, int64_t keys, i
   for (int64_t first = 0; first < keys; first += kKeys) {
     const int64_t count = keys - first < kKeys ? keys - first : kKeys;
     InBlocks<kScoreColumns, 2, 1>(cols, [&](auto columns, int64_t c) {
-      InBlocks<kScoreKeys, 1>(count, [&](auto block, int64_t i) {
+      InBlocks<kScoreKeys, (kScoreKeys > 4 ? 4 : 1), 1>(count, [&](auto block, int64_t i) {
         ScoreTile<columns.value, block.value>(q + c * dims, k + (first + i) * dims, dims,
                                               s + (first + i) * s_stride + c, s_stride);
       });
@@ -408,8 +408,8 @@ MODELC_INLINE void IndexScoresE4M3Of(const float* q, const float* w, int64_t hea
 }
 
 static void IndexScoresE4M3(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
-                            const uint8_t* ahead, float* out) {
-  if (HasE4M3NaN(k, 64 * dims))
+                            bool nan, const uint8_t* ahead, float* out) {
+  if (nan)
     IndexScoresE4M3Of<E4M3Keys<true>>(q, w, heads, k, keys, dims, ahead, out);
   else
     IndexScoresE4M3Of<E4M3Keys<false>>(q, w, heads, k, keys, dims, ahead, out);
@@ -429,12 +429,28 @@ static void IndexScoresI8(const int32_t* q, const float* w, int64_t heads, const
   IndexScoresOf<I8Keys>(q, w, heads, k, keys, dims, ahead, out);
 }
 
+#ifdef __AVX512F__
+// Lanes of the mask, in order, at the front; zeros behind.
+MODELC_INLINE I32 Compress(__mmask16 mask, I32 v) {
+  return __builtin_bit_cast(I32, _mm512_maskz_compress_epi32(mask, __builtin_bit_cast(__m512i, v)));
+}
+#endif
+
 static int64_t CollectAbove(const float* x, int64_t n, int32_t first, uint32_t threshold, uint32_t* keys,
                             int32_t* positions) {
   int64_t count = 0;
   for (int64_t i = 0; i < n; i += kLanes) {
     const int part = static_cast<int>(n - i < kLanes ? n - i : kLanes);
     const U32 key = SortKey(part == kLanes ? Load(x + i) : LoadPart(x + i, part));
+#ifdef __AVX512F__
+    const __mmask16 mask = _mm512_cmpgt_epu32_mask(__builtin_bit_cast(__m512i, key), _mm512_set1_epi32(threshold)) &
+                           (part == kLanes ? 0xffff : (1 << part) - 1);
+    if (mask == 0) continue;
+    const I32 position = I32(first + static_cast<int32_t>(i)) + LaneNumbers();
+    Store(Compress(mask, __builtin_bit_cast(I32, key)), reinterpret_cast<int32_t*>(keys + count));
+    Store(Compress(mask, position), positions + count);
+    count += __builtin_popcount(mask);
+#else
     if (!__builtin_reduce_or(key > threshold)) continue;
     uint32_t lane[kLanes];
     Store(key, lane);
@@ -443,8 +459,36 @@ static int64_t CollectAbove(const float* x, int64_t n, int32_t first, uint32_t t
       positions[count] = first + static_cast<int32_t>(i) + j;
       count += lane[j] > threshold;
     }
+#endif
   }
   return count;
+}
+
+static int64_t KeepFrom(uint32_t* keys, int32_t* positions, int64_t n, uint32_t bound, int64_t places) {
+  int64_t kept = 0, i = 0;
+#ifdef __AVX512F__
+  for (; i + kLanes <= n; i += kLanes) {
+    const I32 key = Load<I32>(reinterpret_cast<int32_t*>(keys + i)), position = Load<I32>(positions + i);
+    const __m512i raw = __builtin_bit_cast(__m512i, key), least = _mm512_set1_epi32(bound);
+    const uint32_t equal = _mm512_cmpeq_epu32_mask(raw, least);
+    uint32_t keep = _mm512_cmpgt_epu32_mask(raw, least), first = equal;
+    for (; __builtin_popcount(first) > places; first &= ~(1u << (31 - __builtin_clz(first)))) {}
+    keep |= first;
+    places -= __builtin_popcount(first);
+    Store(Compress(keep, key), reinterpret_cast<int32_t*>(keys + kept));
+    Store(Compress(keep, position), positions + kept);
+    kept += __builtin_popcount(keep);
+  }
+#endif
+  for (; i < n; ++i) {
+    const uint32_t key = keys[i];
+    const bool equal = key == bound, keep = key > bound || (equal && places > 0);
+    places -= equal && keep;
+    keys[kept] = key;
+    positions[kept] = positions[i];
+    kept += keep;
+  }
+  return kept;
 }
 
 static int64_t CountFrom(const uint32_t* keys, int64_t n, uint32_t least) {

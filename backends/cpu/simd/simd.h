@@ -62,10 +62,12 @@ struct Simd {
   //   q [heads, dims], w [heads], k as transposed, out [64]
   void (*index_scores)(const float* q, const float* w, int64_t heads, const float* k, int64_t keys, int64_t dims,
                        float* out);
-  // The same with dims a multiple of 4. Meanwhile fetches 64 * dims bytes from `ahead`: the page that comes next, for the
+  bool (*has_e4m3_nan)(const uint8_t* p, int64_t n);
+  // The same with dims a multiple of 4; `nan` where there may be one among the keys (has_e4m3_nan). Meanwhile fetches
+  // 64 * dims bytes from `ahead`: the page that comes next, for the
   // processor foresees nothing beyond 4 KiB.
   void (*index_scores_e4m3)(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
-                            const uint8_t* ahead, float* out);
+                            bool nan, const uint8_t* ahead, float* out);
   // The same of int8 keys and queries: the sums over dimensions are integers, so w has the queries' scales in it.
   //   q [heads, dims / 2], each head's from pack_i8_query: n floats rounded and laid out, zeros up to dims; returns their
   //   scale, as to_i8 does
@@ -79,6 +81,9 @@ struct Simd {
                            int32_t* positions);
   // How many of n keys are not below `least`.
   int64_t (*count_from)(const uint32_t* keys, int64_t n, uint32_t least);
+  // Keeps, in order and in place, those of n candidates whose key is above `bound`, and the first `places` of those whose
+  // key is `bound`; returns how many.
+  int64_t (*keep_from)(uint32_t* keys, int32_t* positions, int64_t n, uint32_t bound, int64_t places);
 };
 
 // The best for an instruction set.

@@ -23,9 +23,11 @@ static constexpr Simd kSimd = {
     .transpose_bf16 = TransposeBf16,
     .transpose_f32 = TransposeF32,
     .index_scores = IndexScores,
+    .has_e4m3_nan = HasE4M3NaN,
     .index_scores_e4m3 = IndexScoresE4M3,
     .pack_i8_query = PackI8Query,
     .index_scores_i8 = IndexScoresI8,
     .collect_above = CollectAbove,
     .count_from = CountFrom,
+    .keep_from = KeepFrom,
 };

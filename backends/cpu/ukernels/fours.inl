@@ -45,21 +45,26 @@ struct GroupOfInputs {
 };
 
 // A format of weights: bytes of a group and of a packed group of x, blocks of columns that share a factor, what is
-// added to a weight so that it has no sign, rows of x in a tile, the most that go without a panel, the column that a
-// packed one is, the sum of a group spread over lanes, and the panel of a group.
+// added to a weight so that it has no sign, rows of x in a tile, the most that go without a panel, columns in the order
+// of packed ones, the sum of a group spread over lanes, and the panel of a group.
 struct Int8 {
   static constexpr int64_t kGroupBytes = 4 + kIntGroup, kInputBytes = kIntGroup + 16;
   static constexpr int kBlocks = 1, kLift = 128, kTileX = 8, kFew = 4;
-  static constexpr int Column(int i) { return i; }
 
+  static void Place(const int8_t* q, int8_t* out) { __builtin_memcpy(out, q, kIntGroup); }
   MODELC_INLINE GroupOfInputs LoadInputs(const std::byte* x) {
     I32 start = I32(0);
     start[0] = Load<int32_t>(x + kIntGroup);
     return {Load<S8>(x), Load<S8>(x + kIntGroup / 2), start};
   }
-  MODELC_INLINE I32 Sum(const std::byte* w, const GroupOfInputs& x) {
-    const I32 half = MultiplyAddFours(Load<B8>(w + 4) ^ B8(0x80), x.first, x.start);
-    return MultiplyAddFours(Load<B8>(w + 4 + kIntGroup / 2) ^ B8(0x80), x.second, half);
+  struct Weights {
+    B8 first, second;
+  };
+  MODELC_INLINE Weights LoadWeights(const std::byte* w) {
+    return {Load<B8>(w + 4) ^ B8(0x80), Load<B8>(w + 4 + kIntGroup / 2) ^ B8(0x80)};
+  }
+  MODELC_INLINE I32 Sum(const Weights& w, const GroupOfInputs& x) {
+    return MultiplyAddFours(w.second, x.second, MultiplyAddFours(w.first, x.first, x.start));
   }
 
   static void Fill(const std::byte* const* rows, Panel& panel) {
@@ -74,9 +79,15 @@ struct Int8 {
 struct Int4 {
   static constexpr int64_t kGroupBytes = 4 + 4 + kIntGroup / 2, kInputBytes = kIntGroup + 16;
   static constexpr int kBlocks = 4, kLift = 8, kTileX = 4, kFew = 1;
-  // Of eight columns in four bytes the even ones come first: a byte's low half.
-  static constexpr int Column(int i) { return i / 8 * 8 + i % 4 * 2 + i / 4 % 2; }
 
+  // Of eight columns in four bytes the even ones come first: a byte's low half.
+  static void Place(const int8_t* q, int8_t* out) {
+    typedef int8_t Eight __attribute__((ext_vector_type(8)));
+    for (int i = 0; i < kIntGroup; i += 8) {
+      const Eight v = Load<Eight>(q + i);
+      Store(Eight(__builtin_shufflevector(v, v, 0, 2, 4, 6, 1, 3, 5, 7)), out + i);
+    }
+  }
   MODELC_INLINE GroupOfInputs LoadInputs(const std::byte* x) {
     typedef int32_t All __attribute__((ext_vector_type(kIntGroup / 4)));
     typedef int32_t Lifts __attribute__((ext_vector_type(kBlocks)));
@@ -86,13 +97,18 @@ struct Int4 {
     return {__builtin_bit_cast(S8, even), __builtin_bit_cast(S8, odd),
             __builtin_shufflevector(quarter, quarter, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3)};
   }
-  MODELC_INLINE I32 Sum(const std::byte* w, const GroupOfInputs& x) {
+  struct Weights {
+    B8 low, high;
+    U32 factor;
+  };
+  MODELC_INLINE Weights LoadWeights(const std::byte* w) {
     const B16 both = Load<B16>(w + 8);
-    const B8 low = __builtin_bit_cast(B8, both & B16(0x0f0f)),
-             high = __builtin_bit_cast(B8, (both >> B16(4)) & B16(0x0f0f));
-    const U32 factor = (U32(Load<uint32_t>(w + 4)) >> (__builtin_bit_cast(U32, LaneNumbers()) / 4u * 8u)) & 0xffu;
-    const I32 eight = MultiplyAddFours(high, x.second, MultiplyAddFours(low, x.first, x.start));  // fits 16 bits
-    return MultiplyShort(__builtin_bit_cast(I32, factor), eight);
+    return {__builtin_bit_cast(B8, both & B16(0x0f0f)), __builtin_bit_cast(B8, (both >> B16(4)) & B16(0x0f0f)),
+            (U32(Load<uint32_t>(w + 4)) >> (__builtin_bit_cast(U32, LaneNumbers()) / 4u * 8u)) & 0xffu};
+  }
+  MODELC_INLINE I32 Sum(const Weights& w, const GroupOfInputs& x) {
+    const I32 eight = MultiplyAddFours(w.high, x.second, MultiplyAddFours(w.low, x.first, x.start));  // fits 16 bits
+    return MultiplyShort(__builtin_bit_cast(I32, w.factor), eight);
   }
 
   static void Fill(const std::byte* const* rows, Panel& panel) {
@@ -120,12 +136,13 @@ static void PackIntegers(const float* x, int64_t k, float* out) {
   for (int64_t g = 0; g < groups; ++g, values += W::kInputBytes) {
     int8_t q[kIntGroup];
     scales[g] = QuantizeGroup(x + g * kIntGroup, k - g * kIntGroup < kIntGroup ? k - g * kIntGroup : kIntGroup, q);
-    int8_t* to = reinterpret_cast<int8_t*>(values);
+    W::Place(q, reinterpret_cast<int8_t*>(values));
     int32_t* lift = reinterpret_cast<int32_t*>(values + kIntGroup);
-    for (int b = 0; b < W::kBlocks; ++b) lift[b] = 0;
-    for (int i = 0; i < kIntGroup; ++i) {
-      to[i] = q[W::Column(i)];
-      lift[i / (kIntGroup / W::kBlocks)] -= W::kLift * to[i];
+    constexpr int kColumns = kIntGroup / W::kBlocks;
+    for (int b = 0; b < W::kBlocks; ++b) {
+      int32_t sum = 0;
+      for (int i = 0; i < kColumns; ++i) sum += q[b * kColumns + i];
+      lift[b] = -W::kLift * sum;
     }
   }
 }
@@ -214,12 +231,17 @@ static void DotIntegersOfFew(const WeightRows& w, const InputRows& x, const Outp
       GroupRows<W>(w, n, g, rows, scale);
       for (int r = 0; r < kLanes; ++r)
         for (int64_t i = 0; i < W::kGroupBytes; i += 64) __builtin_prefetch(rows[r] + ahead + i);
+      GroupOfInputs inputs[kX];
+      for (int t = 0; t < kX; ++t)
+        inputs[t] = W::LoadInputs(reinterpret_cast<const std::byte*>(Row(x, t)) + g * W::kInputBytes);
+      I32 sum[kX][kLanes];
+      for (int r = 0; r < kLanes; ++r) {
+        const auto weights = W::LoadWeights(rows[r]);
+        for (int t = 0; t < kX; ++t) sum[t][r] = W::Sum(weights, inputs[t]);
+      }
       for (int t = 0; t < kX; ++t) {
-        const GroupOfInputs inputs = W::LoadInputs(reinterpret_cast<const std::byte*>(Row(x, t)) + g * W::kInputBytes);
-        I32 sum[kLanes];
-        for (int r = 0; r < kLanes; ++r) sum[r] = W::Sum(rows[r], inputs);
         const float* scales = Row(x, t) + groups * W::kInputBytes / 4;
-        total[t] = MultiplyAdd(__builtin_convertvector(AddUp(sum), F32), Load(scale) * scales[g], total[t]);
+        total[t] = MultiplyAdd(__builtin_convertvector(AddUp(sum[t]), F32), Load(scale) * scales[g], total[t]);
       }
     }
     for (int t = 0; t < kX; ++t) StoreOutputs(total[t], out.data + t * out.stride + n, w.count - n);

@@ -100,6 +100,9 @@ TEST(Manifest, RefusesWhatThePageDoesNotAllow) {
            {R"({"schema": 1, "kernels": [{"name": "a", "op": "add", "where": "K >"}]})", "kernel 'a': condition 'K >'"},
            {R"({"schema": 1, "kernels": [{"name": "a", "op": "add", "weights": []}]})", "'weights' must be a list of dtypes"},
            {R"({"schema": 1, "kernels": [{"name": "a", "op": "add", "weights": [1]}]})", "'weights' must be a list of dtypes"},
+           {R"({"schema": 1, "kernels": [], "device": {"codegen": "llvm-cpu", "triple": "x", "cpu": "y", "vector_bytes": 32}})",
+            "wants 'target' in 'device'"},
+           {R"({"schema": 1, "kernels": [], "device": {"codegen": "llvm-cpu", "target": 5}})", "wants 'target' in 'device'"},
        }) {
     EXPECT_THAT(ParseManifest(text).status().message(), HasSubstr(std::string(message))) << text;
   }

@@ -350,10 +350,48 @@ TEST_P(SimdTest, NarrowKeysScoreAsFloatsDo) {
         for (int64_t h = 0; h < heads; ++h)
           for (int64_t d = 0; d < dims; ++d) rows[h * padded + d] = q[h * dims + d];
         simd_.transpose_bytes(bytes.data(), dims, byte_keys.data());
-        simd_.index_scores_e4m3(rows.data(), w.data(), heads, byte_keys.data(), 64, padded, byte_keys.data(),
-                                got.data());
+        simd_.index_scores_e4m3(rows.data(), w.data(), heads, byte_keys.data(), 64, padded,
+                                simd_.has_e4m3_nan(bytes.data(), bytes.size()), byte_keys.data(), got.data());
         for (int64_t i = 0; i < 64; ++i)
           ASSERT_TRUE(std::isnan(want[i]) ? std::isnan(got[i]) : got[i] == want[i]) << i << ": " << got[i] << ", " << want[i];
+      }
+}
+
+TEST_P(SimdTest, CandidatesAboveABoundStayInOrder) {
+  for (int64_t n : {0, 1, 15, 16, 17, 100})
+    for (uint32_t bound : {0u, 3u, 9u})
+      for (int64_t places : {0, 1, 5, 1000}) {
+        std::vector<float> x(n);
+        std::vector<uint32_t> keys(n + 16), want;
+        std::vector<int32_t> positions(n + 16), want_positions;
+        for (int64_t i = 0; i < n; ++i) {
+          keys[i] = static_cast<uint32_t>(i * i * 7 + i) % 8;
+          positions[i] = static_cast<int32_t>(100 + i);
+        }
+        int64_t left = places;
+        for (int64_t i = 0; i < n; ++i)
+          if (keys[i] > bound || (keys[i] == bound && left-- > 0)) {
+            want.push_back(keys[i]);
+            want_positions.push_back(positions[i]);
+          }
+        ASSERT_EQ(simd_.keep_from(keys.data(), positions.data(), n, bound, places), static_cast<int64_t>(want.size()));
+        keys.resize(want.size());
+        positions.resize(want.size());
+        EXPECT_EQ(keys, want);
+        EXPECT_EQ(positions, want_positions);
+
+        // What is collected by a threshold is kept by it, whatever the scores.
+        for (int64_t i = 0; i < n; ++i) x[i] = static_cast<float>(i * 13 % 11) - 5;
+        std::vector<uint32_t> all(n + 16), some(n + 16);
+        std::vector<int32_t> everywhere(n + 16), somewhere(n + 16);
+        ASSERT_EQ(simd_.collect_above(x.data(), n, 7, 0, all.data(), everywhere.data()), n);
+        const uint32_t threshold = n > 2 ? all[n / 2] : 0;
+        const int64_t count = simd_.collect_above(x.data(), n, 7, threshold, some.data(), somewhere.data());
+        ASSERT_EQ(simd_.keep_from(all.data(), everywhere.data(), n, threshold, 0), count);
+        for (int64_t i = 0; i < count; ++i) {
+          EXPECT_EQ(some[i], all[i]);
+          EXPECT_EQ(somewhere[i], everywhere[i]);
+        }
       }
 }
 
