@@ -84,6 +84,10 @@ llvm::SmallVector<mlir::NamedAttribute> codeParameters(mlir::Attribute schedule)
 /// op must have ranked types. "?x64x128 ?x64 format=f8"
 std::string shapeKey(mlir::Operation *op);
 
+/// Fails, with a diagnostic, where an op below `root` is still in source form: rows without shapes, sizes by name. For
+/// passes behind lm-resolve.
+mlir::LogicalResult checkResolved(mlir::Operation *root);
+
 /// The number of a resolved size attribute.
 inline int64_t sizeOf(mlir::Attribute attr) {
   if (auto i = llvm::dyn_cast<mlir::IntegerAttr>(attr))

@@ -149,13 +149,20 @@ void modelc::lm::printRowOp(OpAsmPrinter &printer, Operation *op, RowOpSpec spec
   }
 }
 
+// Whether an attribute is, or holds, a parameter or a table by name.
+static bool namesSomething(Attribute attr) {
+  if (auto list = dyn_cast<ArrayAttr>(attr))
+    return llvm::any_of(list, namesSomething);
+  return isa<FlatSymbolRefAttr>(attr);
+}
+
 LogicalResult modelc::lm::verifyRowOp(Operation *op, RowOpSpec spec) {
   SmallVector<Kind> kinds = kindsOf(spec.operandKinds);
   for (auto [i, type] : llvm::enumerate(op->getOperandTypes()))
     if (isa<RowsType>(type) && i < kinds.size() && kinds[i].letter == 'r')
       return success(); // source form: shapes are not known yet
   for (NamedAttribute attr : op->getAttrs())
-    if (isa<FlatSymbolRefAttr>(attr.getValue()))
+    if (namesSomething(attr.getValue()))
       return success(); // composites keep rope tables by name; sizes are resolved together
   SmallVector<Type> expected;
   if (failed(inferResultTypes(op, expected)))
@@ -165,6 +172,14 @@ LogicalResult modelc::lm::verifyRowOp(Operation *op, RowOpSpec spec) {
       return op->emitOpError("result ") << i << " is " << std::get<1>(pair) << ", its operands make it "
                                         << std::get<0>(pair);
   return success();
+}
+
+LogicalResult modelc::lm::checkResolved(Operation *root) {
+  WalkResult walked = root->walk([](Operation *op) -> WalkResult {
+    const bool source = isa<RowOpInterface>(op) && llvm::any_of(op->getResultTypes(), llvm::IsaPred<RowsType>);
+    return source ? WalkResult(op->emitOpError("is not resolved; run lm-resolve first")) : WalkResult::advance();
+  });
+  return failure(walked.wasInterrupted());
 }
 
 bool modelc::lm::isPrimitive(Operation *op) {

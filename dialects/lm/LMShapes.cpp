@@ -97,13 +97,23 @@ struct Infer {
     if (w.size() != 2 || w[0] % x[1])
       return o.emitOpError("(C2) ") << x[1] << " heads do not divide the weight's rows";
     int64_t contracted = o.getTransposed() ? o.getCount() : w[1];
-    if (int64_t(o.getXFirst() + o.getXCount()) > x[2] || int64_t(o.getFirst() + o.getCount()) > w[0] / x[1])
+    if (int64_t(o.getXFirst()) < 0 || int64_t(o.getFirst()) < 0 ||
+        int64_t(o.getXFirst() + o.getXCount()) > x[2] || int64_t(o.getFirst() + o.getCount()) > w[0] / x[1])
       return o.emitOpError("(C3) takes values or weight rows beyond the end");
     if (int64_t(o.getXCount()) != contracted)
       return o.emitOpError("(C4) takes ") << o.getXCount() << " values a head, the weight contracts " << contracted;
     return add({x[1], o.getTransposed() ? w[1] : int64_t(o.getCount())});
   }
+  // Whole rows, not rows of heads.
+  LogicalResult wholeRows() {
+    for (Value operand : op->getOperands())
+      if (shapeOf(operand).size() != 2)
+        return op->emitOpError("takes ") << operand.getType() << "; want rows of one dimension, [?, width]";
+    return success();
+  }
   LogicalResult rmsNorm(RmsNormOp o) {
+    if (failed(wholeRows()))
+      return failure();
     int64_t row = widthOf(o.getX());
     int64_t first = o.getFirst() ? sizeOf(*o.getFirst()) : 0;
     int64_t width = o.getWidth() ? sizeOf(*o.getWidth()) : row - first;
@@ -122,7 +132,7 @@ struct Infer {
     ArrayRef<int64_t> x = shapeOf(o.getX());
     if (int64_t(o.getInvFreq().size()) * 2 != int64_t(o.getDim()))
       return o.emitOpError("(C1) has ") << o.getInvFreq().size() << " frequencies for dim " << o.getDim();
-    if (x.size() < 2 || int64_t(o.getFirst() + o.getDim()) > x.back())
+    if (x.size() < 2 || int64_t(o.getFirst()) < 0 || int64_t(o.getFirst() + o.getDim()) > x.back())
       return o.emitOpError("(C2) rotates values beyond the row's end");
     if (failed(pairs("(C3)", o.getPairs())))
       return failure();
@@ -215,18 +225,21 @@ struct Infer {
         .Case([&](HeadLinearOp o) { return headLinear(o); })
         .Case([&](RmsNormOp o) { return rmsNorm(o); })
         .Case([&](AddRmsNormOp o) -> LogicalResult {
-          if (failed(equalShapes()) || failed(weight(o.getWeight(), {widthOf(o.getX())}, "norm")))
+          if (failed(wholeRows()) || failed(equalShapes()) ||
+              failed(weight(o.getWeight(), {widthOf(o.getX())}, "norm")))
             return failure();
           return success(succeeded(same(o.getX())) && succeeded(same(o.getX())));
         })
         .Case([&](LayerNormOp o) -> LogicalResult {
-          if (failed(weight(o.getWeight(), {widthOf(o.getX())}, "norm")) ||
+          if (failed(wholeRows()) || failed(weight(o.getWeight(), {widthOf(o.getX())}, "norm")) ||
               failed(weight(o.getBias(), {widthOf(o.getX())}, "norm bias")))
             return failure();
           return same(o.getX());
         })
         .Case([&](AddOp o) { return success(succeeded(equalShapes()) && succeeded(same(o.getA()))); })
-        .Case([&](ConcatOp o) { return add({widthOf(o.getA()) + widthOf(o.getB())}); })
+        .Case([&](ConcatOp o) {
+          return success(succeeded(wholeRows()) && succeeded(add({widthOf(o.getA()) + widthOf(o.getB())})));
+        })
         .Case<TakeRowsOp, HadamardOp, FakeQuantizeOp>([&](Operation *o) -> LogicalResult {
           int64_t last = shapeOf(o->getOperand(0)).back();
           if (isa<HadamardOp>(o) && (last & (last - 1)))

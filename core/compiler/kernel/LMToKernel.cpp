@@ -95,7 +95,11 @@ private:
     values[int(Size::kS)] = options.maxSequences;
     values[int(Size::kP)] = (context + kPageTokens - 1) / kPageTokens;
     values[int(Size::kC)] = context;
-    values[int(Size::kM)] = options.maxRows * number("num_experts_per_tok", 1);
+    int64_t chosen = 1; // experts of a row
+    model.walk([&](lm::MoEDispatchOp op) {
+      chosen = std::max(chosen, cast<RankedTensorType>(op.getChosen().getType()).getShape().back());
+    });
+    values[int(Size::kM)] = options.maxRows * chosen;
     return b.getDenseI64ArrayAttr(values);
   }
 
@@ -203,11 +207,11 @@ private:
       if (layers.getInit().size() != layers.getNumResults())
         return layers.emitOpError("runs no layer and carries nothing, so its results have no value");
       for (auto [result, init] : llvm::zip(layers.getResults(), layers.getInit()))
-        alias(result, init);
+        share(result, init);
       return success();
     }
     for (auto [arg, init] : llvm::zip(block.getArguments(), layers.getInit())) {
-      alias(arg, init);
+      count == 1 ? share(arg, init) : alias(arg, init);
       if (count > 1 && failed(ownBuffer(layers, arg, init)))
         return failure();
     }
@@ -223,7 +227,7 @@ private:
     if (count > 1 && failed(carry(layers, block.getArguments(), yielded)))
       return failure();
     for (auto [i, value] : llvm::enumerate(yielded))
-      alias(layers.getResult(i), count > 1 ? Value(block.getArgument(i)) : value);
+      count == 1 ? share(layers.getResult(i), value) : alias(layers.getResult(i), block.getArgument(i));
     return success();
   }
 
@@ -232,9 +236,18 @@ private:
     rowSizes[value] = rowsOf(of);
   }
 
+  // The same, `of` staying a value of its own with other uses.
+  void share(Value value, Value of) {
+    alias(value, of);
+    sharedWith[value] = of;
+  }
+
   // Gives a carried value a buffer that nothing else holds: the initial value's own where it ends there.
   LogicalResult ownBuffer(lm::LayersOp layers, BlockArgument arg, Value init) {
-    if (isa<FlatSymbolRefAttr>(symbols[init]) && init.hasOneUse())
+    bool last = isa<FlatSymbolRefAttr>(symbols[init]);
+    for (Value value = init; value && last; value = sharedWith.lookup(value))
+      last = value.hasOneUse();
+    if (last)
       return success();
     symbols[arg] = newBuffer(init.getType(), rowsOf(init), layers.getLoc());
     b.setInsertionPointToEnd(&plainRepeat(layers.getLoc()).getBody().front());
@@ -393,6 +406,7 @@ private:
   int buffers = 0;
   llvm::DenseMap<Value, Attribute> symbols;
   llvm::DenseMap<Value, FlatSymbolRefAttr> preset;
+  llvm::DenseMap<Value, Value> sharedWith; // the value whose buffer a value has
   llvm::DenseMap<Value, char> rowSizes;
   llvm::MapVector<lm::WeightAttr, FlatSymbolRefAttr> weights;
   llvm::MapVector<Attribute, FlatSymbolRefAttr> constants; // by DenseF32ArrayAttr

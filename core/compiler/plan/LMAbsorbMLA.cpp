@@ -59,6 +59,8 @@ static LogicalResult absorb(MLAAttendOp op) {
 namespace {
 struct LMAbsorbMLA : modelc::impl::LMAbsorbMLABase<LMAbsorbMLA> {
   void runOnOperation() override {
+    if (failed(checkResolved(getOperation())))
+      return signalPassFailure();
     SmallVector<MLAAttendOp> ops;
     getOperation().walk([&](MLAAttendOp op) { ops.push_back(op); });
     for (MLAAttendOp op : ops)

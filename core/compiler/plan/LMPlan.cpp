@@ -127,6 +127,8 @@ struct Planner {
 
 struct LMPlan : modelc::impl::LMPlanBase<LMPlan> {
   void runOnOperation() override {
+    if (failed(checkResolved(getOperation())))
+      return signalPassFailure();
     SmallVector<Operation *> composites;
     getOperation().walk([&](Operation *op) {
       if (isa<MLALatentOp, DSAKeyOp, DSAScoreOp, FfnOp, MoEExpertsOp>(op))

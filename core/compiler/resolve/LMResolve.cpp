@@ -100,7 +100,7 @@ struct EntryResolver {
   LogicalResult run(Block &block, StringRef scope, int64_t firstLayer, int64_t lastLayer) {
     for (Operation &op : llvm::make_early_inc_range(block)) {
       if (auto layers = dyn_cast<LayersOp>(op)) {
-        if (failed(runLayers(layers)))
+        if (failed(runLayers(layers, scope)))
           return failure();
       } else if (auto input = dyn_cast<InputOp>(op)) {
         resolveInput(input);
@@ -112,10 +112,12 @@ struct EntryResolver {
     return success();
   }
 
-  LogicalResult runLayers(LayersOp layers) {
+  LogicalResult runLayers(LayersOp layers, StringRef outer) {
     int64_t from = sizeOf(layers.getFrom()), to = sizeOf(layers.getTo());
     for (auto [arg, init] : llvm::zip(layers.getBody().getArguments(), layers.getInit()))
       arg.setType(init.getType());
+    layers.setScope(join(join(outer, scopeOf(layers)), layers.getScope()));
+    layers->removeAttr(kScope);
     if (failed(run(layers.getBody().front(), layers.getScope(), from, to)))
       return failure();
     for (auto [result, value] : llvm::zip(layers.getResults(), layers.getBody().front().getTerminator()->getOperands()))

@@ -75,6 +75,14 @@ SmallVector<WeightUse> modelc::weightsOf(Operation *op, StringRef scope) {
       .Case([&](RmsNormOp o) {
         use("weight", nameOf(o.getWeight()), {o.getWidth() ? sizeOf(*o.getWidth()) : widthOf(o.getX())}, false);
       })
+      .Case([&](LayerNormOp o) {
+        use("weight", nameOf(o.getWeight()), {widthOf(o.getX())}, false);
+        use("bias", nameOf(o.getBias()), {widthOf(o.getX())}, false, ".bias");
+      })
+      .Case([&](LinearSiluMulOp o) {
+        for (auto [attribute, name] : {std::pair("gate", o.getGate()), std::pair("up", o.getUp())})
+          use(attribute, nameOf(name), {sizeOf(o.getInner()), widthOf(o.getX())}, true);
+      })
       .Case([&](MLALatentOp o) { use("weight", nameOf(o.getWeight()), {sizeOf(o.getLatent())}, false); })
       .Case([&](MLAAttendOp o) {
         int64_t heads = cast<RankedTensorType>(o.getQ().getType()).getShape()[1];

@@ -30,6 +30,8 @@ Attribute neededAbove(Operation &op) {
 
 struct LMConditions : modelc::impl::LMConditionsBase<LMConditions> {
   void runOnOperation() override {
+    if (failed(checkResolved(getOperation())))
+      return signalPassFailure();
     getOperation().walk([&](Block *block) {
       // Users come after makers, so one backward sweep is enough.
       for (Operation &op : llvm::reverse(*block))

@@ -73,6 +73,8 @@ public:
   }
 
   void runOnOperation() override {
+    if (failed(checkResolved(getOperation())))
+      return signalPassFailure();
     WalkResult result = getOperation().walk([&](Operation *op) {
       if (!hasSchedule(op))
         return WalkResult::advance();

@@ -128,14 +128,19 @@ public:
   }
 
   void runOnOperation() override {
+    if (failed(checkResolved(getOperation())))
+      return signalPassFailure();
     Gaps gaps;
     bool complete = true;
     getOperation().walk([&](RowOpInterface op) { complete &= succeeded(select(op, gaps)); });
     // Copies appear only in lm-to-kernel.
     auto unconditional = [](const ManifestKernel &kernel) { return kernel.where.empty(); };
-    if (const ManifestKernel *copy = choose(*source, "copy", unconditional))
+    const ManifestKernel *copy = choose(*source, "copy", unconditional);
+    const bool generated = !source->target.triple.empty() && (!copy || wanted.match("copy"));
+    if (copy || generated)
       for (ModelOp model : getOperation().getOps<ModelOp>())
-        model->setAttr("copy_kernel", StringAttr::get(&getContext(), copy->name));
+        model->setAttr("copy_kernel",
+                       StringAttr::get(&getContext(), generated ? StringRef(kernel::kGenerated) : StringRef(copy->name)));
     if (!gaps.empty())
       report(gaps);
     if (!complete)

@@ -2,6 +2,7 @@
 #include "core/compiler/Passes.h"
 #include "core/compiler/plan/Build.h"
 #include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/SetVector.h"
 
 namespace modelc {
 #define GEN_PASS_DEF_LMVARYATTENTION
@@ -15,13 +16,17 @@ using namespace modelc::lm;
 namespace {
 
 // Removes an op whose results nobody uses, and what fed it alone.
-void eraseUnused(Operation *op) {
-  if (!op || !op->use_empty() || !isa<RowOpInterface>(op))
-    return;
-  SmallVector<Value> operands(op->getOperands());
-  op->erase();
-  for (Value operand : operands)
-    eraseUnused(operand.getDefiningOp());
+void eraseUnused(Operation *first) {
+  llvm::SetVector<Operation *> pending;
+  pending.insert(first);
+  while (!pending.empty()) {
+    Operation *op = pending.pop_back_val();
+    if (!op || !op->use_empty() || !isa<RowOpInterface>(op))
+      continue;
+    for (Value operand : op->getOperands())
+      pending.insert(operand.getDefiningOp());
+    op->erase();
+  }
 }
 
 DSASelectOp selectIn(LayersOp layers) {

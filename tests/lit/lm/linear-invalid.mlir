@@ -219,3 +219,25 @@ lm.model @too_many_values {
     lm.return ["logits"] %y
   }
 }
+
+// -----
+
+lm.model @norm_of_heads {
+  lm.entry @step {
+    %x = lm.input "hidden" width 8 as tensor<?x2x4xf32>
+    // expected-error @below {{takes 'tensor<?x2x4xf32>'; want rows of one dimension, [?, width]}}
+    %y = lm.rms_norm %x <"n", "", tensor<8xf32>> eps 1.0e-6 as (tensor<?x2x4xf32>) -> tensor<?x8xf32>
+    lm.return ["logits"] %y : tensor<?x8xf32>
+  }
+}
+
+// -----
+
+lm.model @rope_c2_negative {
+  lm.entry @step {
+    %x = lm.input "hidden" width 8 as tensor<?x8xf32>
+    // expected-error @below {{(C2) rotates values beyond the row's end}}
+    %y = lm.rope %x array<f32: 1.0> first -1 dim 2 pairs "half" keep as (tensor<?x8xf32>) -> tensor<?x8xf32>
+    lm.return ["logits"] %y : tensor<?x8xf32>
+  }
+}

@@ -31,6 +31,12 @@ lm.model @m attributes {parameters = {}} {
     %h = lm.hadamard %v as (tensor<?x8xf32>) -> tensor<?x8xf32>
     %z = lm.rms_norm %v <"n", "", tensor<8xf32>> eps 1.0e-6 as (tensor<?x8xf32>) -> tensor<?x8xf32>
 
+    // So does a norm that people compare.
+    // CHECK: lm.add
+    // CHECK: lm.rms_norm {{.*}} {tap = ["normed"]}
+    %a2 = lm.add %z, %z as (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    %n2 = lm.rms_norm %a2 <"n", "", tensor<8xf32>> eps 1.0e-6 {tap = ["normed"]} as (tensor<?x8xf32>) -> tensor<?x8xf32>
+
     // CHECK-NOT: lm.dsa.select
     // CHECK: lm.dsa.logits_select {{.*}} scale 5.000000e-01 format "f8" top 4 {tap = ["topk_indices"]}
     // KEEP: lm.dsa.logits

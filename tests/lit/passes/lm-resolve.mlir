@@ -22,6 +22,13 @@ lm.model @m {
     %y = lm.call @inner(%x)
     lm.yield %y
   }
+  lm.block @stack(%x) at "model" {
+    %l = lm.layers (%h = %x) from 0 to @layers at "layers.{layer}" {
+      %y = lm.linear %h "proj" to [@hidden_size]
+      lm.yield %y
+    }
+    lm.yield %l
+  }
   // CHECK: lm.entry @step
   lm.entry @step {
     %ids = lm.input "ids"
@@ -35,6 +42,20 @@ lm.model @m {
       %y = lm.call @outer(%h)
       lm.yield %y
     }
+    lm.return ["hidden"] %l
+  }
+  // Primitives have weights of their own names; layers in a block stand below its scope.
+  // CHECK: lm.entry @primitives
+  lm.entry @primitives {
+    %x = lm.input "hidden" width @hidden_size
+    // CHECK: lm.layer_norm %{{.*}} <"norm.weight", "", tensor<8xbf16>> <"norm.bias", "", tensor<8xbf16>> eps
+    %n = lm.layer_norm %x "norm" "norm" eps 1.0e-6
+    // CHECK: lm.linear_silu_mul %{{.*}} <"gate.weight", "", tensor<16x8xbf16>> <"up.weight", "", tensor<16x8xbf16>> inner 16
+    %g = lm.linear_silu_mul %n "gate" "up" inner @double
+    %d = lm.linear %g "down" to [@hidden_size]
+    // CHECK: lm.layers {{.*}} at "model.layers.{layer}"
+    // CHECK: lm.linear %{{.*}} <"model.layers.{layer}.proj.weight"
+    %l = lm.call @stack(%d)
     lm.return ["hidden"] %l
   }
   // CHECK-NOT: lm.entry @draft

@@ -75,6 +75,25 @@ lm.model @m attributes {copy_kernel = "copy_rows",
     lm.return ["hidden"] %l#0 : tensor<?x4xf32>
   }
 
+  // What comes out of no layer is still what went in, which others read: it is copied before layers write over it.
+  // CHECK-LABEL: kernel.entry @shared
+  lm.entry @shared {
+    %x = lm.input "hidden" width 4 as tensor<?x4xf32>
+    // CHECK: "hadamard" kernel "h" ["hidden", @[[A:.*]]]
+    %a = lm.hadamard %x {kernel = "h"} as (tensor<?x4xf32>) -> tensor<?x4xf32>
+    %none = lm.layers (%h = %a : tensor<?x4xf32>) from 0 to 0 at "" {
+      lm.yield %h : tensor<?x4xf32>
+    }
+    // CHECK: "copy" kernel "copy_rows" [@[[A]], @[[H:.*]]]
+    %l = lm.layers (%h = %none : tensor<?x4xf32>) from 0 to 2 at "" {
+      %y = lm.hadamard %h {kernel = "h"} as (tensor<?x4xf32>) -> tensor<?x4xf32>
+      lm.yield %y : tensor<?x4xf32>
+    }
+    // CHECK: "add" kernel "+" [@[[H]], @[[A]], @{{.*}}]
+    %r = lm.add %l, %a {kernel = "+"} as (tensor<?x4xf32>, tensor<?x4xf32>) -> tensor<?x4xf32>
+    lm.return ["hidden"] %r : tensor<?x4xf32>
+  }
+
   // Attention over a scheduled selection: all positions where it did not run.
   // CHECK-LABEL: kernel.entry @sparse
   lm.entry @sparse {
