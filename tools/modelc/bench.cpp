@@ -94,7 +94,7 @@ uint64_t PeakRss() {
 struct PrefillResult {
   int64_t depth, tokens;
   TimedRun run;
-  double flops;  // of the whole prompt
+  Cost cost;  // of the whole prompt
 };
 struct DecodeResult {
   int64_t depth, batch;
@@ -111,29 +111,29 @@ struct BenchReport {
   std::vector<DecodeResult> decode;
 
   // Of the machine's arithmetic, and of its reads.
-  double Fraction(const PrefillResult& r) const { return r.flops / r.run.timing.median() / limits.flops_per_second; }
+  double Fraction(const PrefillResult& r) const { return r.cost.ArithmeticSeconds(limits) / r.run.timing.median(); }
   double ReadRate(const DecodeResult& r) const {
     return static_cast<double>(r.run.read.weight_bytes + r.run.read.cache_bytes) / r.run.timing.median();
   }
   double Fraction(const DecodeResult& r) const { return ReadRate(r) / limits.read_bytes_per_second; }
 };
 
-// FLOPs of a prompt's chunks, `depth` tokens before it.
-absl::StatusOr<double> PromptFlops(const Program& program, int64_t depth, int64_t tokens) {
+// Of a prompt's chunks, `depth` tokens before it.
+absl::StatusOr<Cost> PromptCost(const Program& program, int64_t depth, int64_t tokens) {
   const Entry* step = program.FindEntry("step");
   if (step == nullptr) return absl::InvalidArgumentError("the program has no entry 'step'");
   const int64_t chunk = program.limits[static_cast<int>(Size::kT)];
   const int64_t routed = program.limits[static_cast<int>(Size::kM)] / std::max<int64_t>(1, chunk);
-  double flops = 0;
+  Cost total;
   for (int64_t first = 0; first < tokens; first += chunk) {
     const int64_t rows = std::min(chunk, tokens - first);
     // Rows see from depth + first + 1 to depth + first + rows tokens: on average the middle.
     const int64_t context = depth + first + (rows + 1) / 2;
     const bool last = first + rows == tokens;
     MODELC_ASSIGN_OR_RETURN(const Cost cost, CostOfStep(program, *step, {rows, last, 1, 0, context, rows * routed}));
-    flops += cost.flops;
+    total += cost;
   }
-  return flops;
+  return total;
 }
 
 absl::Status Measure(Executor& executor, const Plan& plan, BenchReport& report) {
@@ -146,8 +146,8 @@ absl::Status Measure(Executor& executor, const Plan& plan, BenchReport& report) 
     for (int64_t tokens : plan.prefill) {
       say(absl::StrCat("prefill ", tokens, " at ", depth));
       MODELC_ASSIGN_OR_RETURN(TimedRun run, runs.Prefill(depth, tokens, plan.repeat));
-      MODELC_ASSIGN_OR_RETURN(const double flops, PromptFlops(executor.program(), depth, tokens));
-      report.prefill.push_back({depth, tokens, std::move(run), flops});
+      MODELC_ASSIGN_OR_RETURN(const Cost cost, PromptCost(executor.program(), depth, tokens));
+      report.prefill.push_back({depth, tokens, std::move(run), cost});
     }
   }
   for (int64_t depth : plan.depths) {
@@ -175,7 +175,7 @@ void PrintJson(const BenchReport& r) {
     item.update({{"depth", p.depth},
                  {"tokens", p.tokens},
                  {"ttft_seconds", p.run.timing.median()},
-                 {"gflop_s", p.flops / p.run.timing.median() / 1e9},
+                 {"gflop_s", p.cost.operations() / p.run.timing.median() / 1e9},
                  {"fraction", r.Fraction(p)}});
     prefill.push_back(std::move(item));
   }
@@ -200,7 +200,8 @@ void PrintJson(const BenchReport& r) {
                               {"peak_rss_bytes", r.peak_rss_bytes},
                               {"limits",
                                {{"read_gb_s", r.limits.read_bytes_per_second / 1e9},
-                                {"gflop_s", r.limits.flops_per_second / 1e9}}},
+                                {"gflop_s", r.limits.flops_per_second / 1e9},
+                                {"int_gop_s", r.limits.int_ops_per_second / 1e9}}},
                               {"prefill", std::move(prefill)},
                               {"decode", std::move(decode)}};
   std::cout << out.dump(1) << "\n";
@@ -211,8 +212,9 @@ void PrintText(const BenchReport& r) {
             << absl::StrFormat("compiled in %s, loaded in %s; weights %s, peak memory %s\n", Seconds(r.compile_seconds),
                                Seconds(r.load_seconds), Bytes(static_cast<double>(r.weight_bytes)),
                                Bytes(static_cast<double>(r.peak_rss_bytes)))
-            << absl::StrFormat("this machine reads %.1f GB/s and does %.1f GFLOP/s (float32)\n\n",
-                               r.limits.read_bytes_per_second / 1e9, r.limits.flops_per_second / 1e9);
+            << absl::StrFormat("this machine reads %.1f GB/s and does %.1f GFLOP/s (float32), %.1f GOP/s (integers)\n\n",
+                               r.limits.read_bytes_per_second / 1e9, r.limits.flops_per_second / 1e9,
+                               r.limits.int_ops_per_second / 1e9);
   const auto rate = [](double tokens, double seconds) { return absl::StrFormat("%.1f", tokens / seconds); };
   if (!r.prefill.empty()) {
     Table table({"prefill", "at", "tok/s", "min", "max", "first token", "GFLOP/s", "of limit"}, 0);
@@ -220,7 +222,7 @@ void PrintText(const BenchReport& r) {
       const Timing& t = p.run.timing;
       const double n = static_cast<double>(p.tokens);
       table.Row({absl::StrCat(p.tokens), absl::StrCat(p.depth), rate(n, t.median()), rate(n, t.max()), rate(n, t.min()), Seconds(t.median()),
-                 absl::StrFormat("%.1f", p.flops / t.median() / 1e9), absl::StrFormat("%.0f%%", 100 * r.Fraction(p))});
+                 absl::StrFormat("%.1f", p.cost.operations() / t.median() / 1e9), absl::StrFormat("%.0f%%", 100 * r.Fraction(p))});
     }
     std::cout << table.Text() << "\n";
   }

@@ -89,6 +89,7 @@ absl::StatusOr<std::vector<Part>> Explain(const Program& program, const Entry& e
 
 nlohmann::json ToJson(const Cost& cost, double predicted, double measured) {
   nlohmann::json out = {{"flops", cost.flops},
+                        {"int_ops", cost.int_ops},
                         {"weight_bytes", cost.weight_bytes},
                         {"cache_bytes", cost.cache_bytes},
                         {"activation_bytes", cost.activation_bytes},
@@ -151,7 +152,7 @@ void AddText(Table& table, const std::vector<Part>& parts) {
   const auto time = [](double seconds) { return seconds == 0 ? "" : Seconds(seconds); };
   const auto row = [&](std::string where, std::string op, std::string kernel, const Cost& cost, double predicted,
                        double measured) {
-    table.Row({std::move(where), std::move(op), std::move(kernel), Count(cost.flops), Bytes(cost.weight_bytes),
+    table.Row({std::move(where), std::move(op), std::move(kernel), Count(cost.operations()), Bytes(cost.weight_bytes),
                Bytes(cost.cache_bytes), Bytes(cost.activation_bytes), time(predicted), time(measured)});
   };
   for (const Part& part : parts) {
@@ -183,8 +184,9 @@ void PrintText(const Explained& e) {
                                program.backend, e.device, program.numerics, e.size(Size::kT),
                                e.size(Size::kS), e.size(Size::kC));
   if (e.limits.flops_per_second > 0) {
-    std::cout << absl::StrFormat("limits measured: %.1f GB/s read, %.1f GFLOP/s\n",
-                                 e.limits.read_bytes_per_second / 1e9, e.limits.flops_per_second / 1e9);
+    std::cout << absl::StrFormat("limits measured: %.1f GB/s read, %.1f GFLOP/s (float32), %.1f GOP/s (integers)\n",
+                                 e.limits.read_bytes_per_second / 1e9, e.limits.flops_per_second / 1e9,
+                                 e.limits.int_ops_per_second / 1e9);
   }
   std::cout << "activations " << Bytes(static_cast<double>(program.arena_bytes)) << ", cache "
             << Bytes(static_cast<double>(Executor::PageBytes(program)) / kPageTokens) << " a token\n";
@@ -221,7 +223,8 @@ void PrintJson(const Explained& e) {
   }
   const Program& program = e.program;
   const nlohmann::json limits = {{"read_gb_s", e.limits.read_bytes_per_second / 1e9},
-                                 {"gflop_s", e.limits.flops_per_second / 1e9}};
+                                 {"gflop_s", e.limits.flops_per_second / 1e9},
+                                 {"int_gop_s", e.limits.int_ops_per_second / 1e9}};
   const nlohmann::json out = {{"model", program.model},
                               {"backend", program.backend},
                               {"device", e.device},

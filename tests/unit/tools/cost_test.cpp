@@ -51,6 +51,17 @@ TEST_F(CostTest, LinearCountsProductsWeightsAndScales) {
   EXPECT_EQ(cost.cache_bytes, 0);
 }
 
+TEST_F(CostTest, RowsRoundedToInt8AreMultipliedAsIntegers) {
+  program_.weights.push_back({"w", "s", DType::kF8E4M3, {300, 200}, 0, DType::kInt8});
+  const Cost cost = Of("linear", {Buffer({Rows(Size::kT), Fixed(200)}), {Kind::kWeight, 0}, Buffer({Rows(Size::kT), Fixed(300)})},
+                       {5, 1, 1, 1, 10, 0}, R"({"act": "int8_1x128"})");
+  EXPECT_EQ(cost.flops, 0);
+  EXPECT_EQ(cost.int_ops, 2.0 * 5 * 300 * 200);
+  EXPECT_EQ(cost.operations(), cost.int_ops);
+  EXPECT_EQ(cost.weight_bytes, 300 * 2 * 132);
+  EXPECT_EQ(cost.ArithmeticSeconds({10e9, 1e9, 3e9}), cost.int_ops / 3e9);
+}
+
 TEST_F(CostTest, HeadLinearReadsItsRowsOfEachHead) {
   // 4 heads of 24 rows, of which 16 are used.
   const Cost cost = Of("head_linear", {Buffer({Rows(Size::kT), Fixed(4), Fixed(16)}), Weight(DType::kBF16, {96, 64}),
@@ -115,14 +126,14 @@ TEST_F(CostTest, AStepCountsLayersAndConditions) {
 }
 
 TEST(Prediction, GrowsWithEveryCostAndShrinksWithTheLimits) {
-  const MachineLimits limits{10e9, 100e9};
-  const Cost cost{.flops = 1e9, .weight_bytes = 1e8, .cache_bytes = 1e6, .activation_bytes = 1e6};
+  const MachineLimits limits{10e9, 100e9, 300e9};
+  const Cost cost{.flops = 1e9, .int_ops = 3e8, .weight_bytes = 1e8, .cache_bytes = 1e6, .activation_bytes = 1e6};
   for (const char* op : {"linear", "dsa.logits_select", "an op nobody measured"}) {
     const double seconds = PredictSeconds(op, cost, limits);
-    EXPECT_GE(seconds, 1e9 / limits.flops_per_second) << op;  // faster than the limit cannot be
-    EXPECT_LE(seconds, 10 * (1e9 / limits.flops_per_second + 1e8 / limits.read_bytes_per_second)) << op;
+    EXPECT_GE(seconds, cost.ArithmeticSeconds(limits)) << op;  // faster than the limit cannot be
+    EXPECT_LE(seconds, 10 * (cost.ArithmeticSeconds(limits) + 1e8 / limits.read_bytes_per_second)) << op;
     EXPECT_GT(PredictSeconds(op, cost * 2, limits), seconds) << op;
-    EXPECT_LT(PredictSeconds(op, cost, {20e9, 200e9}), seconds) << op;
+    EXPECT_LT(PredictSeconds(op, cost, {20e9, 200e9, 600e9}), seconds) << op;
   }
   EXPECT_EQ(PredictSeconds("linear", cost, {}), 0);
 }

@@ -79,21 +79,27 @@ double ReachedExperts(double experts, double rows) { return experts * (1 - std::
 
 using Model = std::function<Cost(const Operands& o, const nlohmann::json& attributes)>;
 
+// Products of a linear, integers where its rows are rounded to int8.
+Cost Products(double operations, const nlohmann::json& attributes) {
+  const auto act = attributes.find("act");
+  return act != attributes.end() && *act == "int8_1x128" ? Cost{.int_ops = operations} : Cost{.flops = operations};
+}
+
 // x·Wᵀ of `rows` rows with weights at operands [first, first + count) of shape [N, K].
-Cost Linear(const Operands& o, double rows, size_t first, size_t count) {
+Cost Linear(const Operands& o, const nlohmann::json& attributes, double rows, size_t first, size_t count) {
   Cost cost;
   for (size_t w = first; w < first + count; ++w) {
-    cost.flops += 2 * rows * o.dim(w, 0) * o.dim(w, 1);
+    cost += Products(2 * rows * o.dim(w, 0) * o.dim(w, 1), attributes);
     cost.weight_bytes += o.weight_bytes(w);
   }
   return cost;
 }
 
-Cost Grouped(const Operands& o, size_t first, size_t count) {
+Cost Grouped(const Operands& o, const nlohmann::json& attributes, size_t first, size_t count) {
   Cost cost;
   for (size_t w = first; w < first + count; ++w) {
     const double rows = o.size(Size::kM), experts = o.dim(w, 0);
-    cost.flops += 2 * rows * o.dim(w, 1) * o.dim(w, 2);
+    cost += Products(2 * rows * o.dim(w, 1) * o.dim(w, 2), attributes);
     cost.weight_bytes += o.weight_bytes(w) * ReachedExperts(experts, rows) / experts;
   }
   return cost;
@@ -115,10 +121,10 @@ const std::map<std::string, Model, std::less<>>& Models() {
       {"embed", [](const Operands& o, const nlohmann::json&) {
          return Cost{.weight_bytes = o.dim(1, 0) == 0 ? 0 : o.weight_bytes(1) / o.dim(1, 0) * o.size(Size::kT)};
        }},
-      {"linear", [](const Operands& o, const nlohmann::json&) { return Linear(o, o.dim(0, 0), 1, 1); }},
+      {"linear", [](const Operands& o, const nlohmann::json& a) { return Linear(o, a, o.dim(0, 0), 1, 1); }},
       {"linear_silu_mul",
-       [](const Operands& o, const nlohmann::json&) {
-         Cost cost = Linear(o, o.dim(0, 0), 1, 2);
+       [](const Operands& o, const nlohmann::json& a) {
+         Cost cost = Linear(o, a, o.dim(0, 0), 1, 2);
          cost.flops += o.dim(0, 0) * o.dim(1, 0) * (kExpFlops + 3);
          return cost;
        }},
@@ -128,8 +134,8 @@ const std::map<std::string, Model, std::less<>>& Models() {
          const double share = o.dim(1, 0) == 0 ? 0 : heads * count / o.dim(1, 0);
          return Cost{.flops = 2 * o.size(Size::kT) * heads * count * width, .weight_bytes = o.weight_bytes(1) * share};
        }},
-      {"grouped_linear_silu_mul", [](const Operands& o, const nlohmann::json&) { return Grouped(o, 3, 2); }},
-      {"grouped_linear", [](const Operands& o, const nlohmann::json&) { return Grouped(o, 2, 1); }},
+      {"grouped_linear_silu_mul", [](const Operands& o, const nlohmann::json& a) { return Grouped(o, a, 3, 2); }},
+      {"grouped_linear", [](const Operands& o, const nlohmann::json& a) { return Grouped(o, a, 2, 1); }},
       {"rms_norm", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 4); }},
       {"add_rms_norm", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 5); }},
       {"layer_norm", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 7); }},
@@ -176,7 +182,7 @@ const std::map<std::string, Model, std::less<>>& Models() {
 // How far an op's kernels are from the limits: seconds over what arithmetic and reads would take at the limit, and
 // what a launch costs in any case.
 struct Pace {
-  double launch_us, flops, weight_bytes, cache_bytes, activation_bytes;
+  double launch_us, flops, weight_bytes, cache_bytes, activation_bytes, int_ops = 1;
 };
 
 Pace PaceOf(std::string_view op) {
@@ -214,11 +220,13 @@ double PredictSeconds(std::string_view op, const Cost& cost, const MachineLimits
   const Pace pace = PaceOf(op);
   const double bytes = pace.weight_bytes * cost.weight_bytes + pace.cache_bytes * cost.cache_bytes +
                        pace.activation_bytes * cost.activation_bytes;
-  return pace.launch_us * 1e-6 + pace.flops * cost.flops / limits.flops_per_second + bytes / limits.read_bytes_per_second;
+  const Cost arithmetic{.flops = pace.flops * cost.flops, .int_ops = pace.int_ops * cost.int_ops};
+  return pace.launch_us * 1e-6 + arithmetic.ArithmeticSeconds(limits) + bytes / limits.read_bytes_per_second;
 }
 
 Cost& Cost::operator+=(const Cost& o) {
   flops += o.flops;
+  int_ops += o.int_ops;
   weight_bytes += o.weight_bytes;
   cache_bytes += o.cache_bytes;
   activation_bytes += o.activation_bytes;

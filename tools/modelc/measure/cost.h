@@ -9,13 +9,19 @@
 namespace modelc {
 
 struct Cost {
-  double flops = 0;             // multiplications and additions
+  double flops = 0;             // multiplications and additions of float32
+  double int_ops = 0;           // those of integers: products with weights in int8 and int4
   double weight_bytes = 0;      // read, block scales included; of stacked experts those that M routed rows reach on average
   double cache_bytes = 0;       // read and written
   double activation_bytes = 0;  // read and written
 
   Cost& operator+=(const Cost& o);
-  Cost operator*(double n) const { return {flops * n, weight_bytes * n, cache_bytes * n, activation_bytes * n}; }
+  Cost operator*(double n) const { return {flops * n, int_ops * n, weight_bytes * n, cache_bytes * n, activation_bytes * n}; }
+  double operations() const { return flops + int_ops; }
+  // At the machine's limits of arithmetic.
+  double ArithmeticSeconds(const MachineLimits& limits) const {
+    return flops / limits.flops_per_second + int_ops / limits.int_ops_per_second;
+  }
   double bytes() const { return weight_bytes + cache_bytes + activation_bytes; }
 };
 

@@ -8,12 +8,17 @@
 #include <thread>
 #include <vector>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace modelc {
 namespace {
 
 constexpr size_t kReadBytes = size_t{256} << 20;  // beyond any cache
 constexpr int kRuns = 5;
 constexpr int64_t kChainSteps = 4'000'000;
+constexpr int kChains = 12;  // independent, enough to fill the pipelines
 
 std::atomic<uint64_t> sink;  // keeps results alive
 
@@ -42,10 +47,9 @@ uint64_t ReadAll(const uint64_t* data, size_t words) {
   return sum[0] ^ sum[3] ^ sum[7];
 }
 
-// Independent multiply-add chains, enough to fill the pipelines; returns FLOPs done.
+// Chains of multiply-add; returns FLOPs done.
 template <typename Vector>
 [[gnu::always_inline]] inline double Chains() {
-  constexpr int kChains = 12;
   Vector x[kChains], a, b;
   for (size_t lane = 0; lane < sizeof(Vector) / sizeof(float); ++lane) {
     a[lane] = 0.999f;
@@ -76,9 +80,61 @@ double RunChains() {
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return ChainsAvx2();
   return ChainsBaseline();
 }
+
+// Chains of sums of integer products; return what was done, a product and its sum counted as two.
+__attribute__((target("avx512f,avx512vnni"))) double FoursAvx512() {
+  __m512i x[kChains] = {};
+  const __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(-1);
+  for (int64_t i = 0; i < kChainSteps; ++i) {
+#pragma unroll
+    for (__m512i& chain : x) chain = _mm512_dpbusd_epi32(chain, a, b);
+  }
+  for (int c = 1; c < kChains; ++c) x[0] = _mm512_add_epi32(x[0], x[c]);
+  sink += static_cast<uint64_t>(_mm512_cvtsi512_si32(x[0]));
+  return 2.0 * kChainSteps * kChains * 64;
+}
+
+__attribute__((target("avx512bw"))) double PairsAvx512() {
+  __m512i x[kChains] = {};
+  const __m512i a = _mm512_set1_epi16(3), b = _mm512_set1_epi32(1);
+  for (int64_t i = 0; i < kChainSteps; ++i) {
+#pragma unroll
+    for (__m512i& chain : x) chain = _mm512_add_epi32(_mm512_madd_epi16(chain, a), b);
+  }
+  for (int c = 1; c < kChains; ++c) x[0] = _mm512_add_epi32(x[0], x[c]);
+  sink += static_cast<uint64_t>(_mm512_cvtsi512_si32(x[0]));
+  return 2.0 * kChainSteps * kChains * 32;
+}
+
+__attribute__((target("avx2"))) double PairsAvx2() {
+  __m256i x[kChains] = {};
+  const __m256i a = _mm256_set1_epi16(3), b = _mm256_set1_epi32(1);
+  for (int64_t i = 0; i < kChainSteps; ++i) {
+#pragma unroll
+    for (__m256i& chain : x) chain = _mm256_add_epi32(_mm256_madd_epi16(chain, a), b);
+  }
+  for (int c = 1; c < kChains; ++c) x[0] = _mm256_add_epi32(x[0], x[c]);
+  sink += static_cast<uint64_t>(_mm256_cvtsi256_si32(x[0]));
+  return 2.0 * kChainSteps * kChains * 16;
+}
+
+double RunIntegerChains() {
+  if (__builtin_cpu_supports("avx512vnni")) return FoursAvx512();
+  if (__builtin_cpu_supports("avx512bw")) return PairsAvx512();
+  if (__builtin_cpu_supports("avx2")) return PairsAvx2();
+  return RunChains();
+}
 #else
 double RunChains() { return ChainsBaseline(); }
+double RunIntegerChains() { return RunChains(); }
 #endif
+
+// Of what `chains` counts, a second.
+double Rate(unsigned threads, double (*chains)()) {
+  std::atomic<double> done{0};
+  const double seconds = BestSeconds(threads, [&](unsigned) { done = chains(); });
+  return done * threads / seconds;
+}
 
 }  // namespace
 
@@ -97,9 +153,8 @@ MachineLimits MeasureLimits(unsigned threads) {
     });
     limits.read_bytes_per_second = static_cast<double>(share * threads * sizeof(Line)) / seconds;
   }
-  std::atomic<double> flops{0};
-  const double seconds = BestSeconds(threads, [&](unsigned) { flops = RunChains(); });
-  limits.flops_per_second = flops * threads / seconds;
+  limits.flops_per_second = Rate(threads, RunChains);
+  limits.int_ops_per_second = Rate(threads, RunIntegerChains);
   return limits;
 }
 
