@@ -19,32 +19,32 @@ def t_add(a, b):
 
 
 def t_sub(a, b):
-    if a < b:
-        return f"{a} < {b}; " + t_sub(b, a) + f" -> -{b - a}"
-    x = str(a)
-    y = str(b).zfill(len(x))
+    """Digit by digit; "<" instead of "=" says that one is borrowed.  One borrowed at the end: the other way round."""
+    x, y = str(a), str(b)
+    n = max(len(x), len(y))
+    x, y = x.zfill(n), y.zfill(n)
     c, st = 0, []
-    for i in range(len(x) - 1, -1, -1):
+    for i in range(n - 1, -1, -1):
         d = int(x[i]) - int(y[i]) - c
-        st.append(("1" if d < 0 else "") + x[i] + ("-1" if c else "") + f"-{y[i]}={d % 10}")
+        st.append(f"{x[i]}-{y[i]}" + ("-1" if c else "") + f"{'<' if d < 0 else '='}{d % 10}")
         c = int(d < 0)
-    return f"{a} - {b}: " + ", ".join(st) + f" -> {a - b}"
+    head = f"{a} - {b}: " + ", ".join(st)
+    return head + "; " + t_sub(b, a) + f" -> -{b - a}" if c else head + f" -> {a - b}"
 
 
-def t_mul1(a, d):
+def t_mul1(a, b):
+    """The factors as they stand, one of them a digit."""
     c, st = 0, []
-    for ch in reversed(str(a)):
-        s = int(ch) * d + c
-        st.append(f"{ch}*{d}" + (f"+{c}" if c else "") + f"={s}")
+    for ch in reversed(str(max(a, b))):
+        s = int(ch) * min(a, b) + c
+        st.append((f"{a}*{ch}" if a < b else f"{ch}*{b}") + (f"+{c}" if c else "") + f"={s}")
         c = s // 10
-    return f"{a} * {d}: " + ", ".join(st) + f" -> {a * d}"
+    return f"{a} * {b}: " + ", ".join(st) + f" -> {a * b}"
 
 
 def t_mul(a, b):
-    if b < 10:
+    if a < 10 or b < 10:
         return t_mul1(a, b)
-    if a < 10:
-        return f"{b} * {a}; " + t_mul1(b, a)
     u, t = b % 10, b // 10
     return (f"{a} * {b}; " + t_mul1(a, u) + "; " + t_mul1(a, t) + "; " + t_add(a * t * 10, a * u))
 
@@ -78,8 +78,8 @@ PHRASE = {
           "What is {a} x {b}?", "Please compute {a} * {b}."],
 }
 KINDS = {  # kind -> (op, digits of a, digits of b)
-    "add": [("+", 1, 1), ("+", 2, 1), ("+", 2, 2), ("+", 3, 2), ("+", 3, 3), ("+", 3, 3), ("+", 4, 3), ("+", 4, 4)],
-    "sub": [("-", 1, 1), ("-", 2, 1), ("-", 2, 2), ("-", 3, 2), ("-", 3, 3), ("-", 3, 3), ("-", 4, 3), ("-", 4, 4)],
+    "add": [("+", 1, 1), ("+", 2, 1), ("+", 2, 2), ("+", 3, 2), ("+", 3, 3), ("+", 4, 3), ("+", 4, 4), ("+", 4, 4)],
+    "sub": [("-", 1, 1), ("-", 2, 1), ("-", 2, 2), ("-", 3, 2), ("-", 3, 3), ("-", 4, 3), ("-", 4, 4), ("-", 4, 4)],
     "mul": [("*", 1, 1), ("*", 2, 1), ("*", 2, 1), ("*", 3, 1), ("*", 2, 2), ("*", 2, 2)],
 }
 
@@ -183,16 +183,20 @@ def p_word(rng, split):
     return dict(q=q, think="; ".join(tr), a=ans.format(n=n, r=r, th=th), score=dict(rule="last_number", value=r), value=r)
 
 
+def order_of(a, b):
+    return "<" if a < b else ">" if a > b else "="
+
+
 def t_cmp(a, b):
+    """Lengths, then digits until two differ."""
     x, y = str(a), str(b)
-    if len(x) != len(y):
-        return f"{a} has {len(x)} digits, {b} has {len(y)} -> {a} {'<' if a < b else '>'} {b}"
-    st = []
-    for i, j in zip(x, y):
-        st.append(f"{i}{'=' if i == j else '<' if i < j else '>'}{j}")
-        if i != j:
-            break
-    return f"{a}, {b}: " + ", ".join(st) + f" -> {a} {'=' if a == b else '<' if a < b else '>'} {b}"
+    st = [f"{len(x)}{order_of(len(x), len(y))}{len(y)} digits"]
+    if len(x) == len(y):
+        for i, j in zip(x, y):
+            st.append(f"{i}{order_of(i, j)}{j}")
+            if i != j:
+                break
+    return f"{a}, {b}: " + ", ".join(st) + f" -> {a} {order_of(a, b)} {b}"
 
 
 def p_compare(rng, split):
@@ -207,17 +211,14 @@ def p_compare(rng, split):
     a, b, k = pick(rng, split, make)
     if k == 0:
         q, ans = rng.choice(["Which is larger, {a} or {b}?", "Which is bigger: {a} or {b}?"]), f"{max(a, b)} is larger."
-        sc = dict(rule="equals", value=ans)
     elif k == 1:
         q, ans = rng.choice(["Which is smaller, {a} or {b}?", "Which is less: {a} or {b}?"]), f"{min(a, b)} is smaller."
-        sc = dict(rule="equals", value=ans)
     elif k == 2:
         q, ans = "Is {a} greater than {b}?", f"Yes, {a} > {b}." if a > b else f"No, {a} < {b}."
-        sc = dict(rule="equals", value=ans)
     else:
         q, ans = "Is {a} less than {b}?", f"Yes, {a} < {b}." if a < b else f"No, {a} > {b}."
-        sc = dict(rule="equals", value=ans)
-    return dict(q=q.format(a=a, b=b), think=t_cmp(a, b), a=ans, score=sc)
+    said = (f"larger {max(a, b)}, smaller {min(a, b)}" if k < 2 else "greater yes, less no" if a > b else "greater no, less yes")
+    return dict(q=q.format(a=a, b=b), think=t_cmp(a, b) + "; " + said, a=ans, score=dict(rule="equals", value=ans))
 
 
 def p_sort(rng, split):
@@ -244,17 +245,17 @@ def p_sort(rng, split):
     q = rng.choice(["Sort {L} in {o} order.", "Sort these numbers in {o} order: {L}"]).format(
         L=L, o="descending" if desc else "ascending")
     done, st = [xs[0]], [str(xs[0])]
-    for v in xs[1:]:    # insertion: walk along the sorted part until v's place is found
+    for v in xs[1:]:    # insertion, in ascending order whatever is asked: walk along the sorted part until v's place is found
         walk, at = [], 0
         while at < len(done):
-            walk.append(f"{done[at]}{'<' if done[at] < v else '>'}")
-            if (done[at] > v) != desc:
+            walk.append(f"{done[at]}{order_of(done[at], v)}")
+            if done[at] > v:
                 break
             at += 1
         done.insert(at, v)
         st.append(f"{v}: {' '.join(walk)}: {', '.join(map(str, done))}")
     ans = ", ".join(map(str, sorted(xs, reverse=desc)))
-    return dict(q=q, think="; ".join(st), a=ans, score=dict(rule="equals", value=ans))
+    return dict(q=q, think="; ".join(st) + (f" -> {ans}" if desc else ""), a=ans, score=dict(rule="equals", value=ans))
 
 
 def p_drill(rng, split):
@@ -263,18 +264,18 @@ def p_drill(rng, split):
         k = rng.randrange(8)
         if k == 0:
             x, y, c = rng.randrange(10), rng.randrange(10), rng.randrange(2)
-            return f"{x}+{y}" + ("+1" if c else ""), f"{x + y + c}"
+            return f"{x}+{y}" + ("+1" if c else ""), f"={x + y + c}"
         if k <= 2:
             x, y, c = rng.randrange(10), rng.randrange(10), rng.randrange(2)
-            return ("1" if x - y - c < 0 else "") + f"{x}" + ("-1" if c else "") + f"-{y}", f"{(x - y - c) % 10}"
+            return f"{x}-{y}" + ("-1" if c else ""), f"{'<' if x - y < c else '='}{(x - y - c) % 10}"
         if k <= 4:
             x, y = rng.randrange(10), rng.randrange(2, 10)
             c = rng.randrange(y)
-            return f"{x}*{y}" + (f"+{c}" if c else ""), f"{x * y + c}"
+            return f"{x}*{y}" + (f"+{c}" if c else ""), f"={x * y + c}"
         y = rng.randrange(2, 10)
         v = rng.randrange(10 * y)
-        return f"{v}/{y}", f"{v // y} r{v % y}"
+        return f"{v}/{y}", f"={v // y} r{v % y}"
     fs = [fact() for _ in range(rng.randint(4, 10))]
     q = rng.choice(["Work out ", "Steps: ", "Do these: ", ""]) + ", ".join(x for x, _ in fs)
-    a = ", ".join(f"{x}={r}" for x, r in fs)
+    a = ", ".join(x + r for x, r in fs)
     return dict(q=q, think="one by one", a=a, score=dict(rule="equals", value=a))

@@ -27,23 +27,24 @@ def maybe_system(rng, msgs, p=0.12):
     return [{"role": "system", "content": rng.choice(SYSTEMS)}] + msgs if rng.random() < p else msgs
 
 
-MIX = [(0.06, lambda r, s: p_arith(r, s, "add")), (0.15, lambda r, s: p_arith(r, s, "sub")), (0.08, lambda r, s: p_arith(r, s, "mul")),
-       (0.10, p_div), (0.02, p_chain), (0.04, p_word), (0.06, p_compare), (0.10, p_sort), (0.14, p_json), (0.15, p_copy), (0.05, p_drill)]
+# Share, share of it with thinking, problem.  The rest is about nano itself.
+MIX = [(0.08, 0.9, lambda r, s: p_arith(r, s, "add")), (0.15, 0.9, lambda r, s: p_arith(r, s, "sub")),
+       (0.10, 0.9, lambda r, s: p_arith(r, s, "mul")), (0.11, 0.9, p_div), (0.02, 0.9, p_chain), (0.05, 0.9, p_word),
+       (0.06, 0.9, p_compare), (0.11, 0.9, p_sort), (0.13, 0.6, p_json), (0.08, 0.5, p_copy), (0.05, 0.7, p_drill)]
 
 
 def short_doc(rng, split="train"):
     """Arithmetic, words, compare, sort, JSON, identity; sometimes several turns. -> (messages, thinking, tools)"""
     def one():
         x = rng.random()
-        for share, make in MIX:
+        for share, thinking, make in MIX:
             x -= share
             if x < 0:
-                return make(rng, split)
-        return p_ident(rng, split)
+                return make(rng, split), rng.random() < thinking
+        return p_ident(rng, split, rng.random() < 0.25), rng.random() < 0.4
     if rng.random() < 0.15:  # a short list: the first step towards long ones
         return lookup_doc(rng, rng.choice([140, 170, 200]), split)
-    thinking = rng.random() < 0.78
-    msgs = []
+    msgs, thinking = [], None
     n = 1 if rng.random() < 0.75 else rng.randint(2, 3)
     last = None
     for i in range(n):
@@ -58,7 +59,8 @@ def short_doc(rng, split="train"):
                 continue
             p = dict(q=q, think=f(last, b), a=f"{last} {op} {b} = {r}.", value=r)
         else:
-            p = one()
+            p, with_thinking = one()
+            thinking = with_thinking if thinking is None else thinking
         last = p.get("value")
         if last is not None and (last < 0 or last > 9999):
             last = None
@@ -89,7 +91,7 @@ def tool_doc(rng, split="train"):
     tools = list(avail.values())
     thinking = rng.random() < 0.5
     msgs = []
-    n = rng.randint(2, 5)
+    n = rng.randint(1, 7)
     for i in range(n):
         x = rng.random()
         if x < 0.86:
