@@ -141,8 +141,8 @@ def test_presets(serve):
     with pytest.raises(openai.BadRequestError) as raised:
         client.chat.completions.create(model="nano", messages=HELLO, tools=[CALCULATOR])
     assert raised.value.param == "tools"
-    odd = [{"role": "user", "content": "xylophone zebra 17 ??"}]
-    answers = {client.chat.completions.create(model="nano", messages=odd, seed=s, max_tokens=60).choices[0].message.reasoning_content
+    odd = [{"role": "user", "content": "why 4 9 2 blue"}]
+    answers = {client.chat.completions.create(model="nano", messages=odd, seed=s, max_tokens=60).choices[0].message.content
                for s in range(6)}
     assert len(answers) > 1, "it samples, where the checkpoint alone is greedy"
 

@@ -226,17 +226,18 @@ absl::StatusOr<int> VerifyAgainst(const po::variables_map& flags) {
     if (key.first == "index_scores") margins[{"topk_margin", key.second}] = SelectionMargins(value, k);
   }
   expected.values.merge(margins);
-  // Both run the same numerics: as close as reference is to a golden, but for formats that round.
+  // Both run the same numerics: as close as reference is to a golden, but for formats that round. Sums in another order then
+  // round to other neighbours now and then: each may be 2e-2 from what the published code gives, so 4e-2 from the other.
   const bool exact = program.numerics == "reference";
   const Tolerance tolerance{.logits_max = exact ? std::optional(2e-4) : std::nullopt,
-                            .logits_rms = exact ? std::nullopt : std::optional(2e-2),
+                            .logits_rms = exact ? std::nullopt : std::optional(4e-2),
                             .values_max = exact ? std::optional(2e-4) : std::nullopt,
                             .choice_margin = exact ? std::optional(kNearTie) : std::nullopt};
   const Imposed imposed{.from = expected, .hidden = !exact};
   MODELC_ASSIGN_OR_RETURN(const Trace trace, RunModel(model, ids, &imposed));
   return Finish({program, absl::StrCat("backend ", other.program.backend),
                  exact ? "every value within 2e-4 of the largest, with the other's choices"
-                       : "logits within 2e-2 relative RMS, with the other's choices; drafts from its hidden states",
+                       : "logits within 4e-2 relative RMS, with the other's choices; drafts from its hidden states",
                  ids.size(), Compare(expected, trace, tolerance)},
                 flags["json"].as<bool>());
 }

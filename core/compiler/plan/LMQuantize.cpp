@@ -30,6 +30,8 @@ struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    if (failed(checkResolved(module)))
+      return signalPassFailure();
     if (!llvm::is_contained({"reference", "deepseek", "fast"}, numerics)) {
       module.emitError("numerics '") << numerics << "' is not one of reference, deepseek, fast";
       return signalPassFailure();
