@@ -31,7 +31,7 @@ absl::StatusOr<Cost> CostOf(const Program& program, const Launch& launch, const 
 
 // Seconds that one launch of a cost takes on the host, given the machine's limits: a fixed share (threads that start
 // together and end together), arithmetic at the share of the limit that kernels of the op reach, and the same of bytes.
-// The shares were fitted to what explain --measure found on AVX2 cores (docs/measuring.md).
+// The shares were fitted to what explain --measure found on AVX2 and on AVX-512 cores (docs/measuring.md).
 double PredictSeconds(std::string_view op, const Cost& cost, const MachineLimits& limits);
 
 // One step of an entry: its launches whose condition holds.
