@@ -11,6 +11,7 @@
 #include "core/serving/fields.h"
 #include "core/support/status.h"
 #include "core/support/strings.h"
+#include "core/text/chat.h"
 
 namespace modelc {
 namespace {
@@ -134,9 +135,7 @@ absl::StatusOr<Json> CheckMessages(const Json& messages) {
   }
   for (size_t i = 0; i < checked.size(); ++i) MODELC_RETURN_IF_ERROR(OrderResults(checked, i));
   // OpenAI's name for a system message. To the model a developer speaks in the user's place, which fits the last one.
-  size_t last_user = checked.size();
-  while (last_user > 0 && checked[last_user - 1]["role"] != "user" && checked[last_user - 1]["role"] != "developer") --last_user;
-  for (size_t i = 0; i + 1 < last_user; ++i) {
+  for (int64_t i = 0, last = LastUser(checked); i < last; ++i) {
     if (checked[i]["role"] == "developer") checked[i]["role"] = "system";
   }
   const std::string& last = checked.back()["role"].get_ref<const std::string&>();

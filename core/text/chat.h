@@ -14,6 +14,7 @@
 #ifndef MODELC_CORE_TEXT_CHAT_H_
 #define MODELC_CORE_TEXT_CHAT_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,9 @@ struct ChatOptions {
   bool drop_thinking = true;  // drop reasoning of turns before the last user message
   bool add_default_bos_token = true;
 };
+
+// Place of the last message that speaks for the user, a user's or a developer's; -1 where none does.
+int64_t LastUser(const Json& messages);
 
 // `messages` as OpenAI writes them; tools and response_format sit on the system or developer message.
 absl::StatusOr<std::string> EncodeChat(const Json& messages, const ChatOptions&);

@@ -72,7 +72,7 @@ class Encoder {
     }
     messages_ = messages;
     if (options_.thinking && options_.drop_thinking) MODELC_RETURN_IF_ERROR(DropThinking());
-    last_user_ = LastUser();
+    last_user_ = LastUser(messages_);
     if (options_.add_default_bos_token) prompt_ += dsml::kBegin;
     for (size_t i = 0; i < messages_.size(); ++i) {
       MODELC_RETURN_IF_ERROR(Render(i));
@@ -86,18 +86,10 @@ class Encoder {
     return absl::InvalidArgumentError(absl::StrCat("messages[", index, "] ", what));
   }
 
-  // Place of the last message that speaks for the user; -1 where none does.
-  int64_t LastUser() const {
-    for (int64_t i = messages_.size() - 1; i >= 0; --i) {
-      if (HasRole(messages_[i], "user") || HasRole(messages_[i], "developer")) return i;
-    }
-    return -1;
-  }
-
   // The published encoder keeps only user, system, tool and assistant messages before the last user message, and then
   // fails because there are fewer than it was given.
   absl::Status DropThinking() {
-    const int64_t last = LastUser();
+    const int64_t last = LastUser(messages_);
     for (int64_t i = 0; i < last; ++i) {
       if (HasRole(messages_[i], "assistant")) {
         messages_[i].erase("reasoning_content");
@@ -231,6 +223,13 @@ class Encoder {
 };
 
 }  // namespace
+
+int64_t LastUser(const Json& messages) {
+  for (int64_t i = static_cast<int64_t>(messages.size()) - 1; i >= 0; --i) {
+    if (HasRole(messages[i], "user") || HasRole(messages[i], "developer")) return i;
+  }
+  return -1;
+}
 
 absl::StatusOr<std::string> EncodeChat(const Json& messages, const ChatOptions& options) {
   return Encoder(options).Encode(messages);

@@ -236,7 +236,7 @@ def p_sort(rng, split):
         r = (min if up else max)(xs)
         cur, st = xs[0], [str(xs[0])]
         for v in xs[1:]:
-            sign = "<" if v < cur else ">"
+            sign = order_of(v, cur)
             cur = min(cur, v) if up else max(cur, v)
             st.append(f"{v}{sign}: {cur}")
         return dict(q=q, think=", ".join(st) + f" -> {r}", a=f"The {'smallest' if up else 'largest'} is {r}.",

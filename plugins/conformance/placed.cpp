@@ -25,9 +25,7 @@ absl::StatusOr<Placed> Placed::Upload(Device& device, const Tensors& tensors) {
     modelc_tensor view{};
     DeviceBuffer buffer, scale;
     if (!t.left_out) {
-      const std::vector<std::byte> bytes = Guarded(t);
-      MODELC_ASSIGN_OR_RETURN(buffer, device.Alloc(bytes.size()));
-      MODELC_RETURN_IF_ERROR(device.Upload(buffer, 0, bytes.data(), bytes.size()));
+      MODELC_ASSIGN_OR_RETURN(buffer, device.Alloc(t.bytes.size() + 2 * kGuard));
       view.buffer = buffer.get();
       view.offset = kGuard;
       view.dtype = t.dtype;
@@ -44,6 +42,7 @@ absl::StatusOr<Placed> Placed::Upload(Device& device, const Tensors& tensors) {
     placed.scales_.push_back(std::move(scale));
     placed.views_.push_back(view);
   }
+  MODELC_RETURN_IF_ERROR(placed.Restore(device, tensors));
   return placed;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <vector>
 
@@ -139,36 +140,30 @@ absl::StatusOr<Checked> Check(absl::Span<const modelc_command> commands) {
   return checked;
 }
 
-// The commands of an earlier submit with the key, or these, checked and kept for the next. Null and `*error` where they
-// do not pass.
-const Checked* CheckedOnce(modelc_stream& stream, absl::Span<const modelc_command> commands, uint64_t replay_key,
-                           absl::Status* error) {
+// These commands, checked; those of an earlier submit with the key have been. Submits without a key share one place.
+absl::StatusOr<const Checked*> CheckedOnce(modelc_stream& stream, absl::Span<const modelc_command> commands,
+                                           uint64_t replay_key) {
   constexpr size_t kKept = 4;  // a step and a draft, in two sizes
   std::list<Checked>& replays = stream.replays;
-  const auto known = std::find_if(replays.begin(), replays.end(), [&](const Checked& c) {
-    return replay_key != 0 && c.replay_key == replay_key && c.alone.size() == commands.size();
-  });
-  if (known != replays.end()) {
-    replays.splice(replays.begin(), replays, known);
-    return &replays.front();
+  auto place = std::find_if(replays.begin(), replays.end(), [&](const Checked& c) { return c.replay_key == replay_key; });
+  const bool known = place != replays.end() && replay_key != 0 && place->alone.size() == commands.size();
+  if (!known) {
+    absl::StatusOr<Checked> checked = Check(commands);
+    if (!checked.ok()) return checked.status();
+    if (place == replays.end()) place = replays.size() < kKept ? replays.emplace(place) : std::prev(place);
+    *place = *std::move(checked);
+    place->replay_key = replay_key;
   }
-  absl::StatusOr<Checked> checked = Check(commands);
-  if (!checked.ok()) {
-    *error = checked.status();
-    return nullptr;
-  }
-  checked->replay_key = replay_key;
-  replays.push_front(*std::move(checked));
-  if (replays.size() > kKept) replays.pop_back();
+  replays.splice(replays.begin(), replays, place);
   return &replays.front();
 }
 
 }  // namespace
 
 absl::Status Submit(modelc_stream& stream, absl::Span<const modelc_command> commands, uint64_t replay_key) {
-  absl::Status error;
-  const Checked* const checked = CheckedOnce(stream, commands, replay_key, &error);
-  if (checked == nullptr) return error;
+  const absl::StatusOr<const Checked*> checked_or = CheckedOnce(stream, commands, replay_key);
+  if (!checked_or.ok()) return checked_or.status();
+  const Checked* const checked = *checked_or;
   const std::vector<Tensor>& tensors = checked->tensors;
   const std::vector<char>& alone = checked->alone;
   Traffic read;

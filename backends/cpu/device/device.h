@@ -52,7 +52,7 @@ struct modelc_device {
 struct modelc_stream {
   modelc_device* device = nullptr;
   modelc::cpu::Traffic read;  // since the counters were last taken
-  // Submits with a replay key, checked: the same key again needs no checks. The last few, the newest in front.
+  // Submits that passed every check: the same replay key again needs none. The last few, the newest in front.
   std::list<modelc::cpu::Checked> replays;
 };
 

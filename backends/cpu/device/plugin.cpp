@@ -96,7 +96,7 @@ modelc_error* BufferCopy(modelc_stream*, const modelc_buffer* src, uint64_t src_
 }
 
 modelc_error* StreamCreate(modelc_device* device, modelc_stream** out) {
-  *out = new modelc_stream{.device = device, .read = {}};
+  *out = new modelc_stream{.device = device, .read = {}, .replays = {}};
   return nullptr;
 }
 

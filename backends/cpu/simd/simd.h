@@ -64,8 +64,7 @@ struct Simd {
                        float* out);
   bool (*has_e4m3_nan)(const uint8_t* p, int64_t n);
   // The same with dims a multiple of 4; `nan` where there may be one among the keys (has_e4m3_nan). Meanwhile fetches
-  // 64 * dims bytes from `ahead`: the page that comes next, for the
-  // processor foresees nothing beyond 4 KiB.
+  // 64 * dims bytes from `ahead`: the page that comes next, for the processor foresees nothing beyond 4 KiB.
   void (*index_scores_e4m3)(const float* q, const float* w, int64_t heads, const uint8_t* k, int64_t keys, int64_t dims,
                             bool nan, const uint8_t* ahead, float* out);
   // The same of int8 keys and queries: the sums over dimensions are integers, so w has the queries' scales in it.

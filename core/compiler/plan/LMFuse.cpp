@@ -17,7 +17,8 @@ namespace {
 // norm(a + b): the sum is kept, as the residual stream goes on.
 void fuseAddNorm(RmsNormOp norm) {
   auto add = norm.getX().getDefiningOp<AddOp>();
-  if (!add || add->getBlock() != norm->getBlock() || add->hasAttr("tap") || norm->hasAttr("tap") || norm.getFirst() || norm.getWidth())
+  if (!add || add->getBlock() != norm->getBlock() || add->hasAttr("tap") || norm->hasAttr("tap") || norm.getFirst() ||
+      norm.getWidth())
     return;
   // Other users of the sum must come after the place of the fused op.
   for (Operation *user : add->getUsers())

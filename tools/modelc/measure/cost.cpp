@@ -184,66 +184,39 @@ const std::map<std::string, Model, std::less<>>& Models() {
 struct Pace {
   double launch_us, flops, weight_bytes, cache_bytes, activation_bytes, int_ops = 1;
 };
-using Paces = std::map<std::string, Pace, std::less<>>;
-
-// Weights and caches: widening them to float32 goes along with arithmetic, so their reads hide behind it or come on top.
-const Paces& Avx2Paces() {  // of one core
-  static const auto* paces = new Paces{
-      {"linear", {1.0, 1.7, 1.2, 0, 1.8, 1.5}},
-      {"linear_silu_mul", {2.0, 1.6, 1.1, 0, 6.3, 1.5}},
-      {"head_linear", {0.0, 1.4, 1.2, 0, 5.4}},
-      {"grouped_linear", {4.9, 1.8, 1.0, 0, 4.0, 1.5}},
-      {"grouped_linear_silu_mul", {5.9, 2.0, 1.1, 0, 0, 1.5}},
-      {"dsa.logits", {2.7, 1.9, 0, 0.1, 0}},
-      {"dsa.logits_select", {2.7, 1.9, 0, 0.1, 12}},
-      {"mla.attend_latent", {1.2, 1.3, 0, 0, 10}},
-      {"mla.append", {1.2, 0, 0, 0, 2.2}},
-      {"dsa.append", {1.0, 0, 0, 0, 2.9}},
-      {"moe.route", {1.2, 180, 0, 0, 27}},
-      {"moe.dispatch", {0.9, 0, 0, 0, 10}},
-      {"moe.combine", {0.4, 16, 0, 0, 0}},
-      {"rope", {0.9, 54, 0, 0, 0}},
-      {"fused", {1.0, 8, 0, 0, 0}},
-      {"add", {0.3, 0, 0, 0, 0.8}},
-      {"rms_norm", {1.0, 0, 0, 0, 0.8}},
-      {"add_rms_norm", {1.0, 0, 0, 0, 0.9}},
-      {"embed", {2.6, 0, 0, 0, 4.3}},
-      {"take_rows", {1.7, 0, 0, 0, 0.1}},
-  };
-  return *paces;
-}
-
-const Paces& VnniPaces() {  // of two AVX-512 cores
-  static const auto* paces = new Paces{
-      {"linear", {1.4, 1.4, 0.9, 0, 3.8, 1.9}},
-      {"linear_silu_mul", {2.7, 1.0, 0.9, 0, 15, 1.0}},
-      {"head_linear", {0, 2.1, 1.6, 0, 0}},
-      {"grouped_linear", {0.7, 1.3, 1.1, 0, 4.0, 1.0}},
-      {"grouped_linear_silu_mul", {0.7, 1.4, 1.0, 0, 7.7, 1.2}},
-      {"dsa.logits", {6.0, 2.6, 0, 0.2, 5.4}},
-      {"dsa.logits_select", {6.0, 2.6, 0, 0.2, 5.4}},
-      {"mla.attend_latent", {22, 1.0, 0, 0, 4.6}},
-      {"mla.append", {2.0, 0, 0, 0.4, 1.5}},
-      {"dsa.append", {1.8, 0, 0, 0.5, 2.0}},
-      {"moe.route", {1.6, 490, 0, 0, 27}},
-      {"moe.dispatch", {1.6, 0, 0, 0, 12}},
-      {"moe.combine", {1.6, 26, 0, 0, 0}},
-      {"rope", {2.5, 61, 0, 0, 0}},
-      {"fused", {1.9, 13, 0, 0, 0}},
-      {"add", {1.6, 0, 0, 0, 0.6}},
-      {"rms_norm", {1.6, 21, 0, 0, 0}},
-      {"add_rms_norm", {1.8, 0, 0, 0, 0.8}},
-      {"embed", {3.4, 0, 1.5, 0, 3.0}},
-      {"take_rows", {2.2, 0, 0, 0, 0.1}},
-  };
-  return *paces;
-}
+struct Paces {
+  Pace avx2;  // of one core
+  Pace vnni;  // of two AVX-512 cores
+};
 
 Pace PaceOf(std::string_view op, const MachineLimits& limits) {
+  // Weights and caches: widening them to float32 goes along with arithmetic, so their reads hide behind it or come on top.
+  static const auto* paces = new std::map<std::string, Paces, std::less<>>{
+      {"linear", {{1.0, 1.7, 1.2, 0, 1.8, 1.5}, {1.4, 1.4, 0.9, 0, 3.8, 1.9}}},
+      {"linear_silu_mul", {{2.0, 1.6, 1.1, 0, 6.3, 1.5}, {2.7, 1.0, 0.9, 0, 15, 1.0}}},
+      {"head_linear", {{0.0, 1.4, 1.2, 0, 5.4}, {0, 2.1, 1.6, 0, 0}}},
+      {"grouped_linear", {{4.9, 1.8, 1.0, 0, 4.0, 1.5}, {0.7, 1.3, 1.1, 0, 4.0, 1.0}}},
+      {"grouped_linear_silu_mul", {{5.9, 2.0, 1.1, 0, 0, 1.5}, {0.7, 1.4, 1.0, 0, 7.7, 1.2}}},
+      {"dsa.logits", {{2.7, 1.9, 0, 0.1, 0}, {6.0, 2.6, 0, 0.2, 5.4}}},
+      {"dsa.logits_select", {{2.7, 1.9, 0, 0.1, 12}, {6.0, 2.6, 0, 0.2, 5.4}}},
+      {"mla.attend_latent", {{1.2, 1.3, 0, 0, 10}, {22, 1.0, 0, 0, 4.6}}},
+      {"mla.append", {{1.2, 0, 0, 0, 2.2}, {2.0, 0, 0, 0.4, 1.5}}},
+      {"dsa.append", {{1.0, 0, 0, 0, 2.9}, {1.8, 0, 0, 0.5, 2.0}}},
+      {"moe.route", {{1.2, 180, 0, 0, 27}, {1.6, 490, 0, 0, 27}}},
+      {"moe.dispatch", {{0.9, 0, 0, 0, 10}, {1.6, 0, 0, 0, 12}}},
+      {"moe.combine", {{0.4, 16, 0, 0, 0}, {1.6, 26, 0, 0, 0}}},
+      {"rope", {{0.9, 54, 0, 0, 0}, {2.5, 61, 0, 0, 0}}},
+      {"fused", {{1.0, 8, 0, 0, 0}, {1.9, 13, 0, 0, 0}}},
+      {"add", {{0.3, 0, 0, 0, 0.8}, {1.6, 0, 0, 0, 0.6}}},
+      {"rms_norm", {{1.0, 0, 0, 0, 0.8}, {1.6, 21, 0, 0, 0}}},
+      {"add_rms_norm", {{1.0, 0, 0, 0, 0.9}, {1.8, 0, 0, 0, 0.8}}},
+      {"embed", {{2.6, 0, 0, 0, 4.3}, {3.4, 0, 1.5, 0, 3.0}}},
+      {"take_rows", {{1.7, 0, 0, 0, 0.1}, {2.2, 0, 0, 0, 0.1}}},
+  };
+  const auto it = paces->find(op);
+  if (it == paces->end()) return {1, 1, 1, 1, 1};
   // Four products of bytes for one of floats tell VNNI from the rest.
-  const Paces& paces = limits.int_ops_per_second > 3 * limits.flops_per_second ? VnniPaces() : Avx2Paces();
-  const auto it = paces.find(op);
-  return it == paces.end() ? Pace{1, 1, 1, 1, 1} : it->second;
+  return limits.int_ops_per_second > 3 * limits.flops_per_second ? it->second.vnni : it->second.avx2;
 }
 
 }  // namespace
