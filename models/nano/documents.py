@@ -28,9 +28,9 @@ def maybe_system(rng, msgs, p=0.12):
 
 
 # Share, share of it with thinking, problem.  The rest is about nano itself.
-MIX = [(0.08, 0.9, lambda r, s: p_arith(r, s, "add")), (0.15, 0.9, lambda r, s: p_arith(r, s, "sub")),
-       (0.10, 0.9, lambda r, s: p_arith(r, s, "mul")), (0.11, 0.9, p_div), (0.02, 0.9, p_chain), (0.05, 0.9, p_word),
-       (0.06, 0.9, p_compare), (0.11, 0.9, p_sort), (0.13, 0.6, p_json), (0.08, 0.5, p_copy), (0.05, 0.7, p_drill)]
+MIX = [(0.06, 0.9, lambda r, s: p_arith(r, s, "add")), (0.12, 0.9, lambda r, s: p_arith(r, s, "sub")),
+       (0.08, 0.9, lambda r, s: p_arith(r, s, "mul")), (0.08, 0.9, p_div), (0.02, 0.9, p_chain), (0.04, 0.9, p_word),
+       (0.05, 0.9, p_compare), (0.09, 0.9, p_sort), (0.11, 0.6, p_json), (0.06, 0.5, p_copy), (0.04, 0.7, p_drill)]
 
 
 def short_doc(rng, split="train"):

@@ -95,6 +95,7 @@ void IndexSizes(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgNames({"heads", "rows", "context"});
   for (int64_t heads : {64, 16, 4})
     for (int64_t rows : {1, 8}) benchmark->Args({heads, rows, 8192});
+  benchmark->Args({16, 1, 262144});  // more keys than a cache holds
 }
 BENCHMARK_CAPTURE(LogitsSelect, f8, "f8")->Apply(IndexSizes);
 BENCHMARK_CAPTURE(LogitsSelect, i8, "i8")->Apply(IndexSizes);

@@ -141,9 +141,9 @@ def test_presets(serve):
     with pytest.raises(openai.BadRequestError) as raised:
         client.chat.completions.create(model="nano", messages=HELLO, tools=[CALCULATOR])
     assert raised.value.param == "tools"
-    odd = [{"role": "user", "content": "why 4 9 2 blue"}]
-    answers = {client.chat.completions.create(model="nano", messages=odd, seed=s, max_tokens=60).choices[0].message.content
-               for s in range(6)}
+    hard = [{"role": "user", "content": "What is 9876 * 7654?"}]     # nothing so small can do it in its head: it guesses digits
+    answers = {client.chat.completions.create(model="nano", messages=hard, seed=s, max_tokens=30,
+                                              extra_body={"thinking": {"type": "disabled"}}).choices[0].message.content for s in range(6)}
     assert len(answers) > 1, "it samples, where the checkpoint alone is greedy"
 
 
