@@ -144,7 +144,9 @@ bool Pool::Meet() {
     arrived_.store(0, std::memory_order_relaxed);
     next_.store(0, std::memory_order_relaxed);
     leave_ = failed_.load(std::memory_order_relaxed);
-    epoch_.store(epoch + 1, std::memory_order_release);
+    // Sequentially consistent: notify_all looks whether anyone sleeps, and if it could look before others see the store,
+    // one that goes to sleep meanwhile would never be woken.
+    epoch_.store(epoch + 1, std::memory_order_seq_cst);
     if (members_.size() > 1) epoch_.notify_all();
   } else {
     Await(epoch_, epoch);
