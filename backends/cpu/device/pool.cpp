@@ -125,8 +125,7 @@ Pool::~Pool() { Stop(); }
 
 void Pool::Stop() {
   stopping_ = true;
-  runs_.fetch_add(1);
-  runs_.notify_all();
+  Bump(runs_);
   for (std::thread& t : threads_) t.join();
 }
 
@@ -138,16 +137,20 @@ void Pool::Await(const std::atomic<uint32_t>& word, uint32_t old) const {
   while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
 }
 
+void Pool::Bump(std::atomic<uint32_t>& word) const {
+  // Sequentially consistent: notify_all looks whether anyone sleeps, and if it could look before others see the new
+  // value, one that goes to sleep meanwhile would never be woken.
+  word.fetch_add(1, std::memory_order_seq_cst);
+  if (members_.size() > 1) word.notify_all();
+}
+
 bool Pool::Meet() {
   const uint32_t epoch = epoch_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_.size()) {
     arrived_.store(0, std::memory_order_relaxed);
     next_.store(0, std::memory_order_relaxed);
     leave_ = failed_.load(std::memory_order_relaxed);
-    // Sequentially consistent: notify_all looks whether anyone sleeps, and if it could look before others see the store,
-    // one that goes to sleep meanwhile would never be woken.
-    epoch_.store(epoch + 1, std::memory_order_seq_cst);
-    if (members_.size() > 1) epoch_.notify_all();
+    Bump(epoch_);
   } else {
     Await(epoch_, epoch);
   }
@@ -185,8 +188,7 @@ absl::StatusOr<Traffic> Pool::Run(const std::function<void(Worker&)>& body) {
   std::lock_guard lock(run_mutex_);
   body_ = &body;
   failed_.store(false, std::memory_order_relaxed);
-  runs_.fetch_add(1, std::memory_order_release);
-  runs_.notify_all();
+  Bump(runs_);
   Perform(body, *members_[0]);
   Traffic total = single_->TakeTraffic();
   for (auto& member : members_) {

@@ -58,6 +58,8 @@ class Pool {
 
   // Sleeps until `word` is no longer `old`, after a bounded spin.
   void Await(const std::atomic<uint32_t>& word, uint32_t old) const;
+  // Makes `word` another and wakes who awaits it.
+  void Bump(std::atomic<uint32_t>& word) const;
   // Waits for the whole team. False when one of it has failed by now: the team has met for the last time in this run.
   bool Meet();
   void Perform(const std::function<void(Worker&)>& body, Worker& worker);
