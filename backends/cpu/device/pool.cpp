@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -14,8 +15,9 @@
 namespace modelc::cpu {
 namespace {
 
-// About 20 µs of `pause`: longer than a barrier between two kernels of a decode step, shorter than a wake-up costs.
-constexpr int kSpins = 600;
+// What a wake-up costs, some 50 µs on virtual machines, and what the members of a team differ by in one kernel of a decode
+// step: a sleep that is begun and ended within it makes the step longer.
+constexpr auto kSpin = std::chrono::microseconds(200);
 
 void Pause() {
 #if defined(__x86_64__)
@@ -105,7 +107,7 @@ std::byte* Pool::Block::AtLeast(size_t bytes) {
 }
 
 Pool::Pool(int threads) {
-  spins_ = threads <= AvailableCpus() ? kSpins : 0;
+  spins_ = threads <= AvailableCpus();
   std::vector<int> pins(threads, -1);
   if (const cpu_set_t set = Affinity(); threads == CPU_COUNT(&set)) {
     for (int cpu = 0, i = 0; cpu < CPU_SETSIZE && i < threads; ++cpu)
@@ -130,9 +132,14 @@ void Pool::Stop() {
 }
 
 void Pool::Await(const std::atomic<uint32_t>& word, uint32_t old) const {
-  for (int i = 0; i < spins_; ++i) {
-    if (word.load(std::memory_order_acquire) != old) return;
-    Pause();
+  if (spins_) {
+    const auto end = std::chrono::steady_clock::now() + kSpin;
+    do {
+      for (int i = 0; i < 16; ++i) {
+        if (word.load(std::memory_order_acquire) != old) return;
+        Pause();
+      }
+    } while (std::chrono::steady_clock::now() < end);
   }
   while (word.load(std::memory_order_acquire) == old) word.wait(old, std::memory_order_acquire);
 }

@@ -69,7 +69,7 @@ class Pool {
   std::vector<std::unique_ptr<Member>> members_;
   std::unique_ptr<Single> single_;
   std::vector<std::thread> threads_;
-  int spins_;
+  bool spins_;  // there is a processor for each
   std::mutex run_mutex_;
   const std::function<void(Worker&)>* body_ = nullptr;
 
