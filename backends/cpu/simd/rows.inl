@@ -48,18 +48,21 @@ static void LayerNorm(const float* x, const float* w, const float* b, float eps,
               out + i, n - i);
 }
 
+template <int... I>
+struct Indices {};
+template <typename, int... I>
+using IndicesOf = Indices<I...>;
+
 // Butterflies of values `Width` lanes apart inside one vector.
+template <int Width, int... I>
+MODELC_INLINE F32 Butterfly(F32 v, Indices<I...>) {
+  if constexpr (Width < kLanes)
+    return MultiplyAdd(v, F32{(I & Width ? -1.0f : 1.0f)...}, __builtin_shufflevector(v, v, (I ^ Width)...));
+  return v;
+}
 template <int Width>
 MODELC_INLINE F32 Butterfly(F32 v) {
-  if constexpr (Width < kLanes) {
-    F32 partner, sign;
-    for (int i = 0; i < kLanes; ++i) {
-      partner[i] = v[i ^ Width];
-      sign[i] = i & Width ? -1.0f : 1.0f;
-    }
-    return MultiplyAdd(v, sign, partner);
-  }
-  return v;
+  return Butterfly<Width>(v, __make_integer_seq<IndicesOf, int, kLanes>());
 }
 
 static void Hadamard(float* x, int64_t n) {
@@ -86,18 +89,20 @@ static void Hadamard(float* x, int64_t n) {
       }
 }
 
+// Pairs of neighbours turned; cosines and sines are those of the pairs.
+template <int... I>
+MODELC_INLINE F32 TurnPairs(F32 v, const float* cosine, const float* sine, Indices<I...>) {
+  typedef float Half __attribute__((ext_vector_type(kLanes / 2)));
+  const Half c = Load<Half>(cosine), s = Load<Half>(sine);
+  const F32 signs = {(I % 2 ? 1.0f : -1.0f)...};
+  return MultiplyAdd(__builtin_shufflevector(v, v, (I ^ 1)...), __builtin_shufflevector(s, s, (I / 2)...) * signs,
+                     v * __builtin_shufflevector(c, c, (I / 2)...));
+}
+
 static void RopeInterleaved(const float* x, const float* cosine, const float* sine, int64_t pairs, float* out) {
   int64_t i = 0;
-  for (; i + kLanes / 2 <= pairs; i += kLanes / 2) {
-    const F32 v = Load(x + 2 * i);
-    F32 c, s, swapped;
-    for (int j = 0; j < kLanes; ++j) {
-      c[j] = cosine[i + j / 2];
-      s[j] = j % 2 ? sine[i + j / 2] : -sine[i + j / 2];
-      swapped[j] = v[j ^ 1];
-    }
-    Store(MultiplyAdd(swapped, s, v * c), out + 2 * i);
-  }
+  for (; i + kLanes / 2 <= pairs; i += kLanes / 2)
+    Store(TurnPairs(Load(x + 2 * i), cosine + i, sine + i, __make_integer_seq<IndicesOf, int, kLanes>()), out + 2 * i);
   for (; i < pairs; ++i) {
     const float a = x[2 * i], b = x[2 * i + 1];
     out[2 * i] = a * cosine[i] - b * sine[i];
