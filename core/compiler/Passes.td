@@ -32,9 +32,9 @@ def LMVaryAttention : Pass<"lm-vary-attention", "::mlir::ModuleOp"> {
   let description = [{
     Changes what every selection of a resolved model does, so that a variant can be tried without another model file; without
     options it changes nothing. `dense` drops selection and indexer. `top` is another k. `block` puts `lm.dsa.block_scores` and `window`
-    `lm.dsa.window_scores` in front of the selection. `index-format` is the element type of the indexer's keys. With `reuse` every so many
-    layers of the step attend to the selection of the first of them, and have no indexer of their own; their layers then run as
-    runs of one.
+    `lm.dsa.window_scores` in front of the selection. `index-format` and `latent-format` say what the pages
+    of the indexer's keys and of the latents hold. With `reuse` every so many layers of the step attend to the selection of the first of
+    them, and have no indexer of their own; their layers then run as runs of one.
 
         %sel = lm.dsa.select %s top 2048
         // becomes, with block=16 window=32 top=512
@@ -48,7 +48,8 @@ def LMVaryAttention : Pass<"lm-vary-attention", "::mlir::ModuleOp"> {
     Option<"block", "block", "int64_t", /*default=*/"0", "Select whole blocks of so many positions">,
     Option<"window", "window", "int64_t", /*default=*/"0", "Always select so many of the newest positions">,
     Option<"reuse", "reuse", "int64_t", /*default=*/"0", "Layers that share one selection">,
-    Option<"indexFormat", "index-format", "std::string", /*default=*/"\"\"", "Pages of the indexer's keys: f8, i8, bf16 or f32">];
+    Option<"indexFormat", "index-format", "std::string", /*default=*/"\"\"", "Pages of the indexer's keys: f8, i8, bf16 or f32">,
+    Option<"latentFormat", "latent-format", "std::string", /*default=*/"\"\"", "Pages of the latents: f8, i8, bf16 or f32">];
 }
 
 //===--------------------------------------------------------------------------===//
@@ -82,7 +83,8 @@ def LMQuantize : Pass<"lm-quantize", "::mlir::ModuleOp"> {
     `reference` computes in float32 on dequantized weights with float32 pages. `deepseek` rounds what the
     published code rounds, to e4m3 in groups of 128: the inputs of FP8 linears, latents, the indexer's queries and keys; its float32
     pages round nothing else. `fast` keeps e4m3 pages and leaves activations as they are. Before the indexer's queries
-    and keys are rounded they are Hadamard-rotated, which spreads outliers and leaves their products unchanged.
+    and keys are rounded they are Hadamard-rotated, which spreads outliers and leaves their products unchanged. So are latents and the
+    queries that attend to them where pages hold i8, which has one scale for all of a latent; the sum of latents is rotated back.
 
     `weights-format` is what the large matrices are converted to when they are loaded: those of dense and expert feed-forwards, the
     projections of attention and indexer, and the head over the vocabulary. `f8` leaves them as the checkpoint has them. `bf16` holds e4m3 times
@@ -99,7 +101,7 @@ def LMQuantize : Pass<"lm-quantize", "::mlir::ModuleOp"> {
     Option<"weightsFormat", "weights-format", "std::string", /*default=*/"\"f8\"", "Large matrices: f8, bf16, int8 or int4">,
     Option<"numerics", "numerics", "std::string", /*default=*/"\"fast\"", "reference, deepseek or fast">,
     Option<"kvDtype", "kv-dtype", "std::string", /*default=*/"\"\"",
-           "Cache pages: f8, bf16 or f32; empty: f8 for fast, f32 otherwise">];
+           "Cache pages: f8, i8, bf16 or f32; empty: f8 for fast, f32 otherwise">];
 }
 
 def LMSchedule : Pass<"lm-schedule", "::mlir::ModuleOp"> {

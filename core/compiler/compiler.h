@@ -26,7 +26,7 @@ struct CompileOptions {
   std::string generate = "fused"; // ops that run generated code though there is a kernel: "dsa.*,moe.route"
   std::vector<TunedSchedule>
       tuned;              // for ops whose schedule the model file leaves open; device and compiler are not looked at
-  std::string kv_dtype;   // "f8", "bf16", "f32"; empty: f8 for fast, f32 otherwise
+  std::string kv_dtype;   // "f8", "i8", "bf16", "f32"; empty: f8 for fast, f32 otherwise
   std::string weights_format = "f8"; // of the large matrices: "f8" (as the checkpoint has them), "bf16", "int8", "int4"
   int64_t max_rows = 512; // T the arena is planned for
   int64_t max_sequences = 64;

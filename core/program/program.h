@@ -76,7 +76,7 @@ struct Cache {
   CacheKind kind;
   int64_t layers;      // MTP layers included
   int64_t page_bytes;  // of one layer
-  std::string format;  // "f8", "i8" (index pages alone), "bf16", "f32"
+  std::string format;  // "f8", "i8", "bf16", "f32"
 };
 
 // What a launch reads or writes.

@@ -5,15 +5,17 @@
 include "dialects/lm/LMRowOps.td"
 include "dialects/lm/LMSchedules.td"
 
-def LM_MLALatentOp : LM_RowOp<"mla.latent", "r", "weight latent= rope= eps=", "l"> {
+def LM_MLALatentOp : LM_RowOp<"mla.latent", "r", "weight latent= rope= eps= format=", "l"> {
   let summary = "Append a row's latent and shared rope key to the cache (composite)";
   let description = [{Of `kv_a_proj_with_mqa`'s output: the first `latent` values are normed, the rest (the rope's dim) is roped in neighbour
-    pairs; both go to the latent cache. DeepSeek-V2, section 2.1.
+    pairs; both go to the latent cache, whose pages hold `format`, where given, instead of what `lm-quantize` would choose.
+    DeepSeek-V2, section 2.1.
 
         %c = lm.mla.latent %kv "kv_a_layernorm" latent @kv_lora_rank rope @rope eps @rms_norm_eps
 
-    (C1) the row is latent + rope dim wide}];
-  let arguments = (ins LM_Rows:$x, LM_Weight:$weight, LM_Size:$latent, FlatSymbolRefAttr:$rope, LM_Size:$eps);
+    (C1) the row is latent + rope dim wide   (C2) format, where given, is f8, i8, bf16 or f32}];
+  let arguments = (ins LM_Rows:$x, LM_Weight:$weight, LM_Size:$latent, FlatSymbolRefAttr:$rope, LM_Size:$eps,
+                       OptionalAttr<StrAttr>:$format);
   let results = (outs LM_LatentCache:$cache);
 }
 
@@ -33,7 +35,7 @@ def LM_MLAAttendOp : LM_RowOp<"mla.attend", "rlr?", "weight nope= value= rope= s
 
 def LM_MLAAppendOp : LM_RowOp<"mla.append", "rr", "format=", "l", "0 1 $pos $seq $pages %latent | format"> {
   let summary = "Write latent records";
-  let description = [{(C1) format is f8, bf16 or f32}];
+  let description = [{(C1) format is f8, i8, bf16 or f32}];
   let arguments = (ins LM_Rows:$latent, LM_Rows:$key, OptionalAttr<StrAttr>:$format);
   let results = (outs LM_LatentCache:$cache);
 }
@@ -41,7 +43,8 @@ def LM_MLAAppendOp : LM_RowOp<"mla.append", "rr", "format=", "l", "0 1 $pos $seq
 def LM_MLAAttendLatentOp : LM_RowOp<"mla.attend_latent", "rrlr?", "scale= format= schedule=", "r",
     "0 1 3? $pos $seq $pages %latent | scale format"> {
   let summary = "Attention in latent space";
-  let description = [{`out[t, h] = Σ_p softmax(scale * (q_lat·c_p + q_rope·r_p)) c_p` over the selected positions in ascending order.
+  let description = [{`out[t, h] = Σ_p softmax(scale * (q_lat·c_p + q_rope·r_p)) c_p` over the selected positions in ascending order. Against records
+    of format i8, each q_lat[t, h] is rounded to int8 too, with a scale of its own.
     (C1) q_lat [?, heads, latent], q_rope [?, heads, rope]   (C2) sel is [?, k] of i32}];
   let arguments = (ins LM_Rows:$q_lat, LM_Rows:$q_rope, LM_LatentCache:$cache, Optional<LM_Rows>:$sel, F64Attr:$scale,
                        OptionalAttr<StrAttr>:$format, OptionalAttr<LM_MLASchedule>:$schedule);

@@ -189,10 +189,8 @@ struct Infer {
     return add({q[1], sizeOf(o.getValue())});
   }
   LogicalResult append(StringRef constraint, StringRef kind, std::optional<StringRef> format) {
-    const bool index = kind == "index";
-    if (format && !llvm::is_contained({"f8", "bf16", "f32"}, *format) && !(index && *format == "i8"))
-      return op->emitOpError(constraint)
-             << " format is '" << *format << "'; want f8, " << (index ? "i8, " : "") << "bf16 or f32";
+    if (format && !llvm::is_contained({"f8", "i8", "bf16", "f32"}, *format))
+      return op->emitOpError(constraint) << " format is '" << *format << "'; want f8, i8, bf16 or f32";
     return cache(kind);
   }
   LogicalResult dispatch(MoEDispatchOp o) {
@@ -248,7 +246,8 @@ struct Infer {
         })
         .Case([&](RopeOp o) { return rope(o); })
         .Case([&](MLALatentOp o) {
-          return success(succeeded(positive({{"latent", o.getLatent()}})) && succeeded(cache("latent")));
+          return success(succeeded(positive({{"latent", o.getLatent()}})) &&
+                         succeeded(append("(C2)", "latent", o.getFormat())));
         })
         .Case([&](DSAKeyOp o) {
           return success(succeeded(positive({{"dim", o.getDim()}})) &&

@@ -112,11 +112,18 @@ std::string ChunksName(const std::vector<Chunk>& chunks, int64_t padding) {
 
 int64_t LatentLayout::record_bytes() const {
   if (format == "f8") return L + 4 * ((L + kGroup - 1) / kGroup) + 2 * R;
+  if (format == "i8") return L + 4 + 2 * R;
   return PlainBytes(format) * (L + R);
 }
 
 void LatentLayout::Write(std::byte* page, int64_t token, const double* values) const {
   std::byte* record = page + token * record_bytes();
+  if (format == "i8") {
+    const Int8Row row = RoundToInt8(values, L, kLeastI8);
+    std::memcpy(record, row.values.data(), L);
+    PutF32(record + L, row.scale);
+    return WritePlain("bf16", record + L + 4, values + L, R);
+  }
   if (format != "f8") return WritePlain(format, record, values, L + R);
   std::byte* scales = record + L;
   for (int64_t begin = 0; begin < L; begin += kGroup, scales += 4) {
@@ -127,13 +134,14 @@ void LatentLayout::Write(std::byte* page, int64_t token, const double* values) c
 
 Values LatentLayout::Read(const std::byte* page, int64_t token) const {
   const std::byte* record = page + token * record_bytes();
-  if (format != "f8") return ReadPlain(format, record, L + R);
+  if (format == "bf16" || format == "f32") return ReadPlain(format, record, L + R);
   Values values(L);
   const std::byte* scales = record + L;
   for (int64_t i = 0; i < L; ++i) {
-    values[i] = DecodeE4M3(static_cast<uint8_t>(record[i])) * GetF32(scales + 4 * (i / kGroup));
+    values[i] = format == "i8" ? static_cast<int8_t>(record[i]) * GetF32(scales)
+                               : DecodeE4M3(static_cast<uint8_t>(record[i])) * GetF32(scales + 4 * (i / kGroup));
   }
-  const Values key = ReadPlain("bf16", scales + 4 * ((L + kGroup - 1) / kGroup), R);
+  const Values key = ReadPlain("bf16", record + record_bytes() - 2 * R, R);
   values.insert(values.end(), key.begin(), key.end());
   return values;
 }

@@ -40,7 +40,7 @@ std::string ChunksName(const std::vector<Chunk>& chunks, int64_t padding);
 
 // One layer's slice of the latent cache.
 struct LatentLayout {
-  std::string format;  // "f8", "bf16", "f32"
+  std::string format;  // "f8", "bf16", "f32", "i8"
   int64_t L, R;
   int64_t record_bytes() const;
   int64_t page_bytes() const { return kPageTokens * record_bytes(); }
@@ -57,7 +57,7 @@ struct IndexLayout {
   Values Read(const std::byte* page, int64_t token) const;
 };
 
-// The least magnitude that i8 keys and their queries are scaled by (cache.md).
+// The least magnitude that what i8 pages hold, and its queries, are scaled by (cache.md).
 inline constexpr float kLeastI8 = 1e-4f;
 
 // A cache in which every visible position of the step holds what `make` returns and all other bytes are 0xff: reading

@@ -103,7 +103,12 @@ Case AttendCase(const AttendSizes& s, const LatentLayout& layout, double sharpne
   };
   c.reference = [=](const Tensors& t) {
     const Step step = Step::From(t[3], t[4], t[5]);
-    const Values q_lat = ToValues(t[0]), q_rope = ToValues(t[1]);
+    Values q_lat = ToValues(t[0]);
+    const Values q_rope = ToValues(t[1]);
+    for (int64_t i = 0; layout.format == "i8" && i < static_cast<int64_t>(q_lat.size()); i += L) {
+      const Int8Row row = RoundToInt8(&q_lat[i], L, kLeastI8);
+      std::transform(row.values.begin(), row.values.end(), &q_lat[i], [&](int8_t v) { return v * row.scale; });
+    }
     Values out(step.T() * s.h * L, kAny);
     for (int64_t i = 0; i < step.T(); ++i) {
       if (step.IsPadding(i)) continue;
@@ -139,7 +144,7 @@ Case AttendCase(const AttendSizes& s, const LatentLayout& layout, double sharpne
 std::vector<Case> MLACases() {
   std::vector<Case> cases;
   const std::vector<Chunk> mixed = {{0, 3}, {62, 4}, {127, 1}, {191, 2}};  // around page borders
-  for (const char* format : {"f8", "bf16", "f32"}) {
+  for (const char* format : {"f8", "bf16", "f32", "i8"}) {
     const LatentLayout published{format, 512, 64}, small{format, 40, 6}, odd{format, 200, 10};
     cases.push_back(AppendCase(mixed, 0, published));
     cases.push_back(AppendCase(mixed, 2, odd));
@@ -155,7 +160,7 @@ std::vector<Case> MLACases() {
     cases.push_back(AttendCase({{}, 2, 2, 8}, small));
     cases.push_back(AttendCase({{}, 0, 2, 8}, small));
   }
-  for (const char* format : {"f8", "bf16"}) {
+  for (const char* format : {"f8", "bf16", "i8"}) {
     const LatentLayout published{format, 512, 64};
     cases.push_back(AttendCase({{{4095, 1}}, 0, 128, 2048}, published, 1, true));
     cases.push_back(AttendCase({{{2047, 1}}, 0, 128, 0}, published, 1, true));

@@ -38,6 +38,19 @@ Array F8Cache(int64_t pages, int64_t page_bytes) {
   return cache;
 }
 
+// Random records of the step's first `context` positions.
+Array LatentCache(const Step& step, int64_t context, const std::string& format, int64_t record_bytes) {
+  Array pages = step.pages, cache = Array::Bytes({step.pages.shape[1], 64 * record_bytes});
+  std::vector<int32_t> p(context), s(context, 0);
+  for (int64_t i = 0; i < context; ++i) p[i] = static_cast<int32_t>(i);
+  Array pos = Array::Ints({context}, p), seq = Array::Ints({context}, s);
+  Array latent = Array::Random({context, kLatent}, 1), key = Array::Random({context, kRope}, 2);
+  Pool pool(1);
+  const auto kernel = MakeKernel("mla.append", R"({"format": ")" + format + "\"}", BestIsa());
+  if (!Launch(*kernel, {&latent, &key, &pos, &seq, &pages, &cache}, pool).ok()) std::abort();
+  return cache;
+}
+
 void Count(benchmark::State& state, double flops, const Traffic& traffic) {
   state.counters["FLOP/s"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
   state.counters["bytes/s"] =
@@ -53,32 +66,31 @@ void Loop(benchmark::State& state, const Kernel& kernel, const std::vector<Array
   Count(state, flops, traffic);
 }
 
-// heads, rows, context, k (0: all visible)
+// heads, rows, context, k (0: all visible); int8 records or e4m3 ones
 void Attend(benchmark::State& state) {
   const int64_t heads = state.range(0), rows = state.range(1), context = state.range(2), k = state.range(3);
+  const std::string format = state.range(4) ? "i8" : "f8";
   Step step(rows, context);
   Array q = Array::Random({rows, heads, kLatent}, 3), r = Array::Random({rows, heads, kRope}, 4);
-  Array cache = F8Cache(step.pages.shape[1], 64 * (kLatent + 16 + 2 * kRope)),
+  Array cache = LatentCache(step, context, format, kLatent + (format == "i8" ? 4 : 16) + 2 * kRope),
         out = Array::Floats({rows, heads, kLatent});
   std::vector<int32_t> list(rows * k);
   for (int64_t i = 0; i < rows * k; ++i) list[i] = static_cast<int32_t>(i % k * (context - rows) / k);
   Array sel = Array::Ints({rows, k}, list);
-  const auto kernel = MakeKernel("mla.attend_latent", R"({"scale": 0.001, "format": "f8"})", BestIsa());
+  const auto kernel = MakeKernel("mla.attend_latent", R"({"scale": 0.04, "format": ")" + format + "\"}", BestIsa());
   double keys = 0;
   for (int64_t i = 0; i < rows; ++i) keys += k ? k : context - rows + i + 1;
   Loop(state, *kernel, {&q, &r, k ? &sel : nullptr, &step.pos, &step.seq, &step.pages, &cache, &out},
        2.0 * heads * keys * (2 * kLatent + kRope));
 }
 BENCHMARK(Attend)
-    ->ArgNames({"heads", "rows", "context", "k"})
-    ->Args({128, 1, 8192, 2048})
-    ->Args({128, 1, 2048, 0})
-    ->Args({128, 8, 2048, 0})
-    ->Args({16, 1, 8192, 2048})
-    ->Args({16, 16, 8192, 2048})
-    ->Args({16, 16, 2048, 0})
-    ->Args({4, 1, 4096, 64})
-    ->Args({4, 32, 256, 0});
+    ->ArgNames({"heads", "rows", "context", "k", "int8"})
+    ->ArgsProduct({{128}, {1}, {8192}, {2048}, {0, 1}})
+    ->ArgsProduct({{128}, {1, 8}, {2048}, {0}, {0, 1}})
+    ->ArgsProduct({{16}, {1, 16}, {8192}, {2048}, {0, 1}})
+    ->ArgsProduct({{16}, {16}, {2048}, {0}, {0, 1}})
+    ->ArgsProduct({{4}, {1}, {4096}, {64}, {0, 1}})
+    ->ArgsProduct({{4}, {32}, {256}, {0}, {0, 1}});
 
 // heads, rows, context
 void LogitsSelect(benchmark::State& state, const char* format) {

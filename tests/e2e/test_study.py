@@ -14,7 +14,7 @@ def study(*flags):
 
 
 def test_variants(tmp_path):
-    variants = ["dense", "top=8", "top=64", "top=8 window=8", "block=8", "reuse=2", "index-format=i8", "index-format=f32"]
+    variants = ["dense", "top=8", "top=64", "top=8 window=8", "block=8", "reuse=2", "index-format=i8", "index-format=f32", "latent-format=i8"]
     result = study("--variants", ";".join(variants), "--out", tmp_path / "out", "--json")
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
@@ -39,6 +39,11 @@ def test_variants(tmp_path):
     int8 = by_name["index-format=i8"]
     assert int8["cache_bytes_per_token_read"] == model["cache_bytes_per_token_read"]
     assert int8["recall"] != model["recall"] and int8["recall"] == pytest.approx(model["recall"], abs=0.01)
+    # Int8 latents have one scale where f8 ones have four.
+    latent = by_name["latent-format=i8"]
+    layers = 6  # with the MTP head's
+    assert model["cache_bytes_per_token_held"] - latent["cache_bytes_per_token_held"] == 12 * layers
+    assert latent["recall"] == pytest.approx(model["recall"], abs=0.01) and latent["accuracy"] == model["accuracy"]
     svg = (tmp_path / "out.svg").read_text()
     assert svg.startswith("<svg") and all(variant in svg for variant in variants)
 

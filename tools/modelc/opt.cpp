@@ -27,7 +27,7 @@ void Declare(po::options_description& options, po::positional_options_descriptio
       "the backend's manifest; without it: the plugin is asked")(
       "numerics", po::value<std::string>()->default_value("fast"), "reference, deepseek or fast")(
       "attention", po::value<std::string>()->default_value(""), "lm-vary-attention's options")(
-      "kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, bf16 or f32")(
+      "kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, i8, bf16 or f32")(
       "weights-format", po::value<std::string>()->default_value("f8"), "large matrices: f8, bf16, int8 or int4")(
       "generate", po::value<std::string>()->default_value("fused"), "ops to generate, with wildcards")(
       "tuning", po::value<std::string>()->default_value(""), "a record that modelc tune wrote")(

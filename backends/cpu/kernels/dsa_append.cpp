@@ -43,7 +43,7 @@ class IndexAppend final : public Kernel {
 absl::StatusOr<std::unique_ptr<Kernel>> MakeIndexAppend(const nlohmann::json& attributes) {
   CacheFormat format{};
   Attributes a(attributes);
-  ReadFormat(a, kIndexFormats, &format);
+  ReadFormat(a, &format);
   MODELC_CPU_RETURN_IF_ERROR(a.Finish());
   return std::make_unique<IndexAppend>(format);
 }

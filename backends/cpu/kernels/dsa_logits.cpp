@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeIndexLogits(const nlohmann::json& at
   float scale = 0;
   Attributes a(attributes);
   a.Number("scale", &scale);
-  ReadFormat(a, kIndexFormats, &format);
+  ReadFormat(a, &format);
   MODELC_CPU_RETURN_IF_ERROR(a.Finish());
   return std::make_unique<IndexLogits>(format, scale);
 }

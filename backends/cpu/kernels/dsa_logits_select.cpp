@@ -142,7 +142,7 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeIndexLogitsSelect(const nlohmann::js
   int64_t k = 0;
   Attributes a(attributes);
   a.Number("scale", &scale);
-  ReadFormat(a, kIndexFormats, &format);
+  ReadFormat(a, &format);
   a.Integer("k", &k, 1);
   MODELC_CPU_RETURN_IF_ERROR(a.Finish());
   return std::make_unique<IndexLogitsSelect>(format, scale, k);

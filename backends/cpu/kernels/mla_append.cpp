@@ -48,7 +48,7 @@ class LatentAppend final : public Kernel {
 absl::StatusOr<std::unique_ptr<Kernel>> MakeLatentAppend(const nlohmann::json& attributes) {
   CacheFormat format{};
   Attributes a(attributes);
-  ReadFormat(a, kLatentFormats, &format);
+  ReadFormat(a, &format);
   MODELC_CPU_RETURN_IF_ERROR(a.Finish());
   return std::make_unique<LatentAppend>(format);
 }

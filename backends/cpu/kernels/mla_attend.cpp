@@ -9,13 +9,13 @@
 #include <limits>
 
 #include "backends/cpu/kernels/args.h"
+#include "backends/cpu/kernels/attend_records.h"
 #include "backends/cpu/kernels/attention.h"
 #include "backends/cpu/kernels/paged.h"
 
 namespace modelc::cpu {
 namespace {
 
-constexpr int64_t kTileKeys = 64;      // records dequantized at a time: 64 x 576 floats, 147 KB of L2
 constexpr int64_t kSpanKeys = 256;     // shortest span
 constexpr int64_t kMaxSpans = 32;      // longer contexts get longer spans
 constexpr int64_t kTileColumns = 128;  // (row, head) pairs a tile aims at
@@ -50,6 +50,7 @@ struct Partial {
   float* values;     // [columns, L]
 };
 
+template <typename Records>
 class LatentAttend final : public Kernel {
  public:
   LatentAttend(CacheFormat format, float scale) : format_(format), scale_(scale) {}
@@ -87,14 +88,13 @@ class LatentAttend final : public Kernel {
   };
   // A worker's memory for one unit.
   struct Scratch {
-    Scratch(std::byte* base, const Unit& largest, int64_t padded, const LatentLayout& layout);
+    Scratch(const Simd& simd, const LatentLayout& layout, const Unit& largest, int64_t padded, Carver carver);
+    Records records;
     size_t bytes;
-    float* query;             // [columns, L + R]
-    float* records;           // [kTileKeys, L + R]
     float* scores;            // [kTileKeys, ScoreStride]
     float* factor;            // [padded columns]
     int32_t* limit;           // [padded columns]
-    const std::byte** where;  // [kTileKeys]
+    const std::byte** where;  // [2 kTileKeys]
     Partial span, total;
   };
 
@@ -103,7 +103,6 @@ class LatentAttend final : public Kernel {
   int64_t MakeTiles(const Step& step, Tile* tiles) const;
   void LoadQuery(const Step& step, const Unit& unit, const Scratch& s) const;
   void Locate(const Step& step, const Tile& tile, int64_t first, int64_t n, const std::byte** where) const;
-  void Dequantize(const Step& step, const std::byte** where, int64_t n, float* records) const;
   void AttendSpan(const Step& step, const Unit& unit, int64_t span, const Scratch& s, const Partial& out,
                   Worker& worker) const;
   void Merge(const Partial& from, int64_t columns, int64_t width, const Partial& into) const;
@@ -128,22 +127,22 @@ void Clear(const Partial& p, int64_t padded, int64_t columns, int64_t width) {
   std::fill_n(p.values, columns * width, 0.0f);
 }
 
-LatentAttend::Scratch::Scratch(std::byte* base, const Unit& largest, int64_t padded, const LatentLayout& layout) {
-  Carver carver(base);
-  const int64_t width = layout.latent + layout.rope;
-  query = carver.Take<float>(largest.columns() * width);
-  records = carver.Take<float>(kTileKeys * width);
+template <typename Records>
+LatentAttend<Records>::Scratch::Scratch(const Simd& simd, const LatentLayout& layout, const Unit& largest, int64_t padded,
+                                        Carver carver)
+    : records(simd, layout, largest.columns(), padded, carver) {
   scores = carver.Take<float>(kTileKeys * ScoreStride(padded));
   factor = carver.Take<float>(padded);
   limit = carver.Take<int32_t>(padded);
-  where = carver.Take<const std::byte*>(kTileKeys);
+  where = carver.Take<const std::byte*>(2 * kTileKeys);
   span = TakePartial(carver, padded, largest.columns(), layout.latent);
   total = TakePartial(carver, padded, largest.columns(), layout.latent);
   bytes = carver.used();
 }
 
 // Positions the row attends to: the length of its list, or all it sees.
-int64_t LatentAttend::Keys(const Step& step, int64_t row) const {
+template <typename Records>
+int64_t LatentAttend<Records>::Keys(const Step& step, int64_t row) const {
   const int64_t visible = step.rows.Visible(row);
   if (!step.sel || visible == 0) return visible;
   const int32_t* list = step.sel + row * step.k;
@@ -151,7 +150,8 @@ int64_t LatentAttend::Keys(const Step& step, int64_t row) const {
 }
 
 // Rows that see nothing are in no tile.
-int64_t LatentAttend::MakeTiles(const Step& step, Tile* tiles) const {
+template <typename Records>
+int64_t LatentAttend<Records>::MakeTiles(const Step& step, Tile* tiles) const {
   const int64_t most_rows = step.sel ? 1 : std::max<int64_t>(1, kTileColumns / std::max<int64_t>(1, step.heads));
   int64_t n = 0;
   for (int64_t row = 0; row < step.n_rows; ++row) {
@@ -169,18 +169,18 @@ int64_t LatentAttend::MakeTiles(const Step& step, Tile* tiles) const {
   return n;
 }
 
-void LatentAttend::LoadQuery(const Step& step, const Unit& unit, const Scratch& s) const {
+template <typename Records>
+void LatentAttend<Records>::LoadQuery(const Step& step, const Unit& unit, const Scratch& s) const {
   const int64_t latent = step.layout.latent, rope = step.layout.rope;
-  float* to = s.query;
-  for (int64_t c = 0; c < unit.columns(); ++c, to += latent + rope) {
+  for (int64_t c = 0; c < unit.columns(); ++c) {
     const int64_t column = (unit.tile.row + c / unit.heads) * step.heads + unit.head + c % unit.heads;
-    std::copy_n(step.q_lat + column * latent, latent, to);
-    std::copy_n(step.q_rope + column * rope, rope, to + latent);
+    s.records.SetQuery(c, step.q_lat + column * latent, step.q_rope + column * rope);
   }
 }
 
 // Addresses of the tile's records first … first + n - 1; null for a page that is not there.
-void LatentAttend::Locate(const Step& step, const Tile& tile, int64_t first, int64_t n,
+template <typename Records>
+void LatentAttend<Records>::Locate(const Step& step, const Tile& tile, int64_t first, int64_t n,
                           const std::byte** where) const {
   const int32_t* list = step.sel ? step.sel + tile.row * step.k + first : nullptr;
   const int64_t bytes = step.layout.record_bytes();
@@ -191,49 +191,37 @@ void LatentAttend::Locate(const Step& step, const Tile& tile, int64_t first, int
   }
 }
 
-void LatentAttend::Dequantize(const Step& step, const std::byte** where, int64_t n, float* records) const {
-  constexpr int64_t kAhead = 4;  // records on the way from memory while one is converted
-  const int64_t bytes = step.layout.record_bytes(), width = step.layout.latent + step.layout.rope;
-  for (int64_t i = 0; i < n; ++i) {
-    if (i + kAhead < n)
-      for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(where[i + kAhead] + b);
-    if (where[i]) {
-      step.layout.Read(simd_, where[i], records + i * width);
-    } else {
-      std::fill_n(records + i * width, width, 0.0f);
-    }
-  }
-}
-
-void LatentAttend::AttendSpan(const Step& step, const Unit& unit, int64_t span, const Scratch& s, const Partial& out,
-                              Worker& worker) const {
-  const int64_t latent = step.layout.latent, width = latent + step.layout.rope;
+template <typename Records>
+void LatentAttend<Records>::AttendSpan(const Step& step, const Unit& unit, int64_t span, const Scratch& s,
+                                       const Partial& out, Worker& worker) const {
+  const int64_t latent = step.layout.latent;
   const int64_t columns = unit.columns(), padded = Padded(columns);
   const int64_t length = SpanLength(unit.tile.keys);
   const int64_t begin = span * length, end = std::min(begin + length, unit.tile.keys);
   Clear(out, padded, columns, latent);
   for (int64_t first = begin; first < end; first += kTileKeys) {
     const int64_t n = std::min(kTileKeys, end - first);
-    Locate(step, unit.tile, first, n, s.where);
-    Dequantize(step, s.where, n, s.records);
+    const int64_t next = std::min(kTileKeys, end - first - n);
+    if (first == begin)
+      Locate(step, unit.tile, first, n, s.where);
+    else
+      std::copy_n(s.where + kTileKeys, n, s.where);
+    Locate(step, unit.tile, first + n, next, s.where + n);
+    s.records.Load({s.where, n, next, first == begin});
     for (int64_t c = 0; c < padded; ++c) {
       const int64_t row = unit.tile.row + c / unit.heads;
       const int64_t keys = c >= columns ? 0 : unit.tile.rows == 1 ? unit.tile.keys : step.rows.Visible(row);
       s.limit[c] = static_cast<int32_t>(std::clamp<int64_t>(keys - first, 0, n));
     }
-    simd_.scores(s.query, columns, s.records, n, width, s.scores, ScoreStride(padded));
+    s.records.Score(columns, n, s.scores, ScoreStride(padded));
     simd_.softmax(s.scores, ScoreStride(padded), padded, n, scale_, s.limit, out.max, out.sum, s.factor);
-    for (int64_t r = 0; r < unit.tile.rows; ++r) {
-      const int64_t c = r * unit.heads;
-      if (s.limit[c] > 0)
-        simd_.weighted_sum(s.scores + c, ScoreStride(padded), s.records, width, s.limit[c], unit.heads, latent, s.factor + c,
-                           out.values + c * latent);
-    }
+    s.records.AddWeighted({s.scores, ScoreStride(padded), s.factor, s.limit}, columns, unit.heads, n, out.values);
   }
   if (unit.head == 0) worker.AddTraffic({.cache_bytes = static_cast<uint64_t>((end - begin) * step.layout.record_bytes())});
 }
 
-void LatentAttend::Merge(const Partial& from, int64_t columns, int64_t width, const Partial& into) const {
+template <typename Records>
+void LatentAttend<Records>::Merge(const Partial& from, int64_t columns, int64_t width, const Partial& into) const {
   for (int64_t c = 0; c < columns; ++c) {
     if (from.sum[c] == 0.0f && from.max[c] == kLowest) continue;  // the span has no key for the column
     const float top = std::max(into.max[c], from.max[c]);
@@ -248,7 +236,8 @@ void LatentAttend::Merge(const Partial& from, int64_t columns, int64_t width, co
   }
 }
 
-void LatentAttend::Finish(const Step& step, const Unit& unit, const Partial& total) const {
+template <typename Records>
+void LatentAttend<Records>::Finish(const Step& step, const Unit& unit, const Partial& total) const {
   const int64_t latent = step.layout.latent;
   for (int64_t c = 0; c < unit.columns(); ++c) {
     const int64_t column = (unit.tile.row + c / unit.heads) * step.heads + unit.head + c % unit.heads;
@@ -257,7 +246,8 @@ void LatentAttend::Finish(const Step& step, const Unit& unit, const Partial& tot
   }
 }
 
-void LatentAttend::Run(absl::Span<const Tensor> t, Worker& worker) const {
+template <typename Records>
+void LatentAttend<Records>::Run(absl::Span<const Tensor> t, Worker& worker) const {
   const Step step(format_, t);
   if (step.n_rows == 0 || step.heads == 0) return;
 
@@ -286,11 +276,11 @@ void LatentAttend::Run(absl::Span<const Tensor> t, Worker& worker) const {
 
   const Unit largest{{0, most_rows, 0}, 0, std::min(group, step.heads)};
   const int64_t padded = Padded(largest.columns()), latent = step.layout.latent;
-  const size_t bytes = Scratch(nullptr, largest, padded, step.layout).bytes;
+  const size_t bytes = Scratch(simd_, step.layout, largest, padded, Carver(nullptr)).bytes;
   std::byte* memory = worker.Scratch(tile_bytes + bytes);
   tiles = reinterpret_cast<Tile*>(memory);
   MakeTiles(step, tiles);  // again: the scratch may have moved
-  const Scratch s(memory + tile_bytes, largest, padded, step.layout);
+  const Scratch s(simd_, step.layout, largest, padded, Carver(memory + tile_bytes));
 
   if (!split_spans) {
     for (int64_t task; (task = worker.Next()) < n_tiles * groups;) {
@@ -340,9 +330,10 @@ absl::StatusOr<std::unique_ptr<Kernel>> MakeLatentAttend(const nlohmann::json& a
   float scale = 0;
   Attributes a(attributes);
   a.Number("scale", &scale);
-  ReadFormat(a, kLatentFormats, &format);
+  ReadFormat(a, &format);
   MODELC_CPU_RETURN_IF_ERROR(a.Finish());
-  return std::make_unique<LatentAttend>(format, scale);
+  if (format == CacheFormat::kI8) return std::make_unique<LatentAttend<Int8Records>>(format, scale);
+  return std::make_unique<LatentAttend<FloatRecords>>(format, scale);
 }
 
 }  // namespace modelc::cpu

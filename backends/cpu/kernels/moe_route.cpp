@@ -49,7 +49,7 @@ class Route final : public Kernel {
     const float* bias = t[1].as<float>();
     if (t[1].dtype == MODELC_BF16) {
       float* widened = reinterpret_cast<float*>(row.group_order + groups_);
-      simd_.from_bf16(t[1].as<uint16_t>(), n_experts, widened);
+      simd_.from_bf16(t[1].as<uint16_t>(), 1, n_experts, widened);
       bias = widened;
     }
     const auto [begin, end] = worker.Share(t[0].shape[0]);

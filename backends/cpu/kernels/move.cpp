@@ -56,7 +56,7 @@ class Embed final : public Kernel {
   void ReadRow(const Tensor& table, int64_t id, int64_t width, float* row) const {
     switch (table.dtype) {
       case MODELC_F32: std::memcpy(row, table.as<float>() + id * width, width * sizeof(float)); break;
-      case MODELC_BF16: simd_.from_bf16(table.as<uint16_t>() + id * width, width, row); break;
+      case MODELC_BF16: simd_.from_bf16(table.as<uint16_t>() + id * width, 1, width, row); break;
       default: {
         const float* scales = table.scale + id / 128 * ((width + 127) / 128);
         for (int64_t c = 0; c < width; c += 128)

@@ -9,7 +9,7 @@ namespace {
 // Norm weights come as the checkpoint has them. Returns them as float32, in `room` [elements] where they were bf16.
 const float* Widen(const Tensor& w, const Simd& simd, float* room) {
   if (w.dtype == MODELC_F32) return w.as<float>();
-  simd.from_bf16(w.as<uint16_t>(), w.elements(), room);
+  simd.from_bf16(w.as<uint16_t>(), 1, w.elements(), room);
   return room;
 }
 

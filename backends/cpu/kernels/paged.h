@@ -20,12 +20,10 @@ inline constexpr int64_t kPageTokens = 64;
 
 enum class CacheFormat { kF8, kBf16, kF32, kI8 };
 
-// Attribute 'format' of an op on a cache that has these formats, the first so many of CacheFormat.
-inline constexpr std::initializer_list<const char*> kLatentFormats = {"f8", "bf16", "f32"};
-inline constexpr std::initializer_list<const char*> kIndexFormats = {"f8", "bf16", "f32", "i8"};
-inline void ReadFormat(Attributes& a, std::initializer_list<const char*> formats, CacheFormat* out) {
+// Attribute 'format' of an op on a cache.
+inline void ReadFormat(Attributes& a, CacheFormat* out) {
   int number = 0;
-  a.Choice("format", formats, &number);
+  a.Choice("format", {"f8", "bf16", "f32", "i8"}, &number);
   *out = static_cast<CacheFormat>(number);
 }
 
@@ -36,7 +34,7 @@ inline absl::Status CheckPageBytes(const Tensor& cache, int64_t wanted) {
       absl::StrCat("tensor 'cache' has pages of ", cache.shape[1], " bytes; its format wants ", wanted));
 }
 
-// Latent records: L e4m3, a scale per 128 of them, R bf16; or L + R plain values.
+// Latent records: L e4m3 with a scale per 128 of them, or L int8 with one scale, and R bf16; or L + R plain values.
 struct LatentLayout {
   CacheFormat format;
   int64_t latent, rope;
@@ -51,7 +49,7 @@ struct LatentLayout {
       case CacheFormat::kF32:
         return (latent + rope) * 4;
       case CacheFormat::kI8:
-        break;  // of index pages alone
+        return latent + 4 + rope * 2;
     }
     return 0;
   }
@@ -76,12 +74,16 @@ struct LatentLayout {
         std::memcpy(record, latent_row, latent * 4);
         std::memcpy(record + latent * 4, rope_row, rope * 4);
         break;
-      case CacheFormat::kI8:
+      case CacheFormat::kI8: {
+        const float scale = simd.to_i8(latent_row, latent, reinterpret_cast<int8_t*>(record));
+        std::memcpy(record + latent, &scale, 4);
+        simd.to_bf16(rope_row, rope, reinterpret_cast<uint16_t*>(record + latent + 4));
         break;
+      }
     }
   }
 
-  // out [latent + rope]
+  // out [latent + rope]; of formats but i8, whose records are read as they are.
   void Read(const Simd& simd, const std::byte* record, float* out) const {
     switch (format) {
       case CacheFormat::kF8:
@@ -90,10 +92,10 @@ struct LatentLayout {
           std::memcpy(&scale, record + latent + g * 4, 4);
           simd.from_e4m3(reinterpret_cast<const uint8_t*>(record) + g * 128, scale, GroupSize(g), out + g * 128);
         }
-        simd.from_bf16(reinterpret_cast<const uint16_t*>(record + latent + groups() * 4), rope, out + latent);
+        simd.from_bf16(reinterpret_cast<const uint16_t*>(record + latent + groups() * 4), 1, rope, out + latent);
         break;
       case CacheFormat::kBf16:
-        simd.from_bf16(reinterpret_cast<const uint16_t*>(record), latent + rope, out);
+        simd.from_bf16(reinterpret_cast<const uint16_t*>(record), 1, latent + rope, out);
         break;
       case CacheFormat::kF32:
         std::memcpy(out, record, (latent + rope) * 4);

@@ -20,7 +20,7 @@ template <int Cols, int Keys>
 MODELC_INLINE void ScoreTile(const float* q, const float* k, int64_t dims, float* s, int64_t s_stride) {
   constexpr int kCount = Cols * Keys;
   F32 acc[kCount];  // key by key
-  for (int i = 0; i < kCount; ++i) acc[i] = F32(0.0f);
+  _Pragma("unroll") for (int i = 0; i < kCount; ++i) acc[i] = F32(0.0f);
   int64_t d = 0;
   for (; d + kLanes <= dims; d += kLanes) {
     F32 key[Keys];
@@ -32,11 +32,9 @@ MODELC_INLINE void ScoreTile(const float* q, const float* k, int64_t dims, float
   }
   float sum[kCount];
   SumEach<kCount>(acc, sum);
-  for (int i = 0; i < Keys; ++i)
-    for (int c = 0; c < Cols; ++c) {
-      for (int64_t e = d; e < dims; ++e) sum[i * Cols + c] += q[c * dims + e] * k[i * dims + e];
-      s[i * s_stride + c] = sum[i * Cols + c];
-    }
+  for (int64_t e = d; e < dims; ++e)
+    for (int i = 0; i < kCount; ++i) sum[i] += q[i % Cols * dims + e] * k[i / Cols * dims + e];
+  _Pragma("unroll") for (int i = 0; i < kCount; ++i) s[i / Cols * s_stride + i % Cols] = sum[i];
 }
 
 static void Scores(const float* q, int64_t cols, const float* k, int64_t keys, int64_t dims, float* s,
@@ -117,6 +115,178 @@ static void WeightedSum(const float* p, int64_t p_stride, const float* k, int64_
       float sum = out[h * dims + d] * factor[h];
       for (int64_t i = 0; i < keys; ++i) sum += p[i * p_stride + h] * k[i * k_stride + d];
       out[h * dims + d] = sum;
+    }
+}
+
+// Records of int8. Queries are rounded to int8 too, weights to fifteen bits, so that products are sums of integers: with
+// the latent's values in lanes again, several to a lane.
+#ifdef MODELC_SIMD_FOURS
+// Four products at a time: keys go without sign, 128 more than they are; a query's `lift` takes off what that adds,
+// a share in each lane.
+constexpr int kLaneBytes = 4;
+MODELC_INLINE I32 MultiplyAddBytes(I32 key, I32 query, I32 sum) {
+  return MultiplyAddFours(__builtin_bit_cast(B8, key), __builtin_bit_cast(S8, query), sum);
+}
+#else
+constexpr int kLaneBytes = 2;
+MODELC_INLINE I32 MultiplyAddBytes(I32 key, I32 query, I32 sum) { return MultiplyAddPairs(key, query, sum); }
+#endif
+
+// n bytes as lanes, zeros up to a whole vector; without sign, and 128 more, where keys are so.
+MODELC_INLINE void PackBytes(const int8_t* x, int64_t n, bool key, int32_t* out) {
+  constexpr int64_t kBytes = kLaneBytes * kLanes;
+  typedef int8_t Bytes __attribute__((ext_vector_type(kBytes)));
+  for (int64_t i = 0; i < n; i += kBytes, out += kLanes) {
+    Bytes bytes = Bytes(0);
+    if (i + kBytes <= n)
+      bytes = Load<Bytes>(x + i);
+    else
+      __builtin_memcpy(&bytes, x + i, n - i);
+#ifdef MODELC_SIMD_FOURS
+    Store(key ? bytes ^ int8_t(-128) : bytes, out);
+#else
+    typedef int16_t Words __attribute__((ext_vector_type(kBytes)));
+    Store(__builtin_convertvector(bytes, Words), out);
+#endif
+  }
+}
+
+static void PackI8Keys(const int8_t* x, int64_t n, int32_t* out) { PackBytes(x, n, true, out); }
+
+static I8Query PackI8Latent(const float* q, int64_t n, int32_t* out) {
+  // Rounded where PackBytes reads all that it then writes over: at the end of the room.
+  const int64_t lanes = (n + kLaneBytes * kLanes - 1) / (kLaneBytes * kLanes) * kLanes;
+  int8_t* rounded = reinterpret_cast<int8_t*>(out + lanes) - n;
+  I8Query query{ToI8Row(q, n, rounded), 0};
+#ifdef MODELC_SIMD_FOURS
+  for (int64_t d = 0; d < n; ++d) query.lift -= 128 / kLanes * rounded[d];
+#endif
+  PackBytes(rounded, n, false, out);
+  return query;
+}
+
+// Two records' values as pairs.
+static void PackI8Values(const int8_t* a, const int8_t* b, int64_t n, int32_t* out) {
+  int64_t d = 0;
+  for (; d + kLanes <= n; d += kLanes) {
+    const I32 low = __builtin_convertvector(Load<I8>(a + d), I32), high = __builtin_convertvector(Load<I8>(b + d), I32);
+    Store((low & 0xffff) | (high << 16), out + d);
+  }
+  for (; d < n; ++d) out[d] = (a[d] & 0xffff) | static_cast<int32_t>(static_cast<uint32_t>(b[d]) << 16);
+}
+
+// s[key][col] of Keys keys and Cols columns.
+template <int Cols, int Keys>
+MODELC_INLINE void ScoreTileI8(const int32_t* q, const I8Query* scales, const float* q_rope, const int32_t* k,
+                               const float* k_scale, const float* k_rope, int64_t lanes, int64_t rope, float* s,
+                               int64_t s_stride) {
+  constexpr int kCount = Cols * Keys;
+  I32 acc[kCount];  // key by key
+  _Pragma("unroll") for (int i = 0; i < kCount; ++i) acc[i] = I32(scales[i % Cols].lift);
+  for (int64_t d = 0; d < lanes; d += kLanes) {
+    I32 key[Keys];
+    for (int i = 0; i < Keys; ++i) key[i] = Load<I32>(k + i * lanes + d);
+    for (int c = 0; c < Cols; ++c) {
+      const I32 value = Load<I32>(q + c * lanes + d);
+      for (int i = 0; i < Keys; ++i) acc[i * Cols + c] = MultiplyAddBytes(key[i], value, acc[i * Cols + c]);
+    }
+  }
+  F32 total[kCount];
+  _Pragma("unroll") for (int i = 0; i < kCount; ++i) total[i] = __builtin_convertvector(acc[i], F32);
+  int64_t d = 0;
+  for (; d + kLanes <= rope; d += kLanes) {
+    F32 key[Keys];
+    for (int i = 0; i < Keys; ++i) key[i] = Load(k_rope + i * rope + d);
+    for (int c = 0; c < Cols; ++c) {
+      const F32 value = Load(q_rope + c * rope + d);
+      for (int i = 0; i < Keys; ++i) total[i * Cols + c] = MultiplyAdd(value, key[i], total[i * Cols + c]);
+    }
+  }
+  float sum[kCount];
+  SumEach<kCount>(total, sum);
+  for (int64_t e = d; e < rope; ++e)
+    for (int i = 0; i < kCount; ++i) sum[i] += q_rope[i % Cols * rope + e] * k_rope[i / Cols * rope + e];
+  _Pragma("unroll") for (int i = 0; i < kCount; ++i)
+    s[i / Cols * s_stride + i % Cols] = sum[i] * (scales[i % Cols].scale * k_scale[i / Cols]);
+}
+
+static void ScoresI8(const int32_t* q, const I8Query* scales, const float* q_rope, int64_t cols, const int32_t* k,
+                     const float* k_scale, const float* k_rope, int64_t keys, int64_t lanes, int64_t rope, float* s,
+                     int64_t s_stride) {
+  constexpr int64_t kKeys = 4 * kScoreKeys;  // in L1 beside a tile's columns
+  for (int64_t first = 0; first < keys; first += kKeys) {
+    const int64_t count = keys - first < kKeys ? keys - first : kKeys;
+    InBlocks<kScoreColumns, 2, 1>(cols, [&](auto columns, int64_t c) {
+      InBlocks<kScoreKeys, (kScoreKeys > 4 ? 4 : 1), 1>(count, [&](auto block, int64_t i) {
+        ScoreTileI8<columns.value, block.value>(q + c * lanes, scales + c, q_rope + c * rope, k + (first + i) * lanes,
+                                                k_scale + first + i, k_rope + (first + i) * rope, lanes, rope,
+                                                s + (first + i) * s_stride + c, s_stride);
+      });
+    });
+  }
+}
+
+static void PackWeights(const float* p, int64_t p_stride, int64_t cols, int64_t keys, const float* k_scale, int32_t* out,
+                        float* scale) {
+  const F32 shift = F32(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer, which then is in the low bits
+  for (int64_t c = 0; c < cols; c += kLanes) {
+    F32 most = F32(0.0f);
+    for (int64_t i = 0; i < keys; ++i) most = Max(Load(p + i * p_stride + c) * k_scale[i], most);
+    const F32 inverse = Select(most > 0.0f, 32767.0f / most, F32(0.0f));
+    Store(most * (1.0f / 32767.0f), scale + c);
+    const auto rounded = [&](int64_t i) __attribute__((always_inline)) {
+      // NaN where the key is one that the column does not see, too.
+      const F32 weight = Load(p + i * p_stride + c) * k_scale[i] * inverse;
+      return Bits(Select(weight == weight, weight, F32(0.0f)) + shift);
+    };
+    for (int64_t i = 0; i < keys; i += 2)
+      Store((rounded(i) & 0xffffu) | (i + 1 < keys ? rounded(i + 1) << 16 : U32(0u)), out + i / 2 * p_stride + c);
+  }
+}
+
+template <int Heads, int Vectors>
+MODELC_INLINE void SumBlockI8(const int32_t* p, int64_t p_stride, const float* p_scale, const int32_t* v,
+                              int64_t v_stride, int64_t pairs, int64_t dims, const float* factor, float* out) {
+  I32 acc[Heads][Vectors] = {};
+  for (int64_t i = 0; i < pairs; ++i) {
+    I32 value[Vectors];
+    for (int j = 0; j < Vectors; ++j) value[j] = Load<I32>(v + i * v_stride + j * kLanes);
+    for (int h = 0; h < Heads; ++h) {
+      const I32 weight = I32(p[i * p_stride + h]);
+      for (int j = 0; j < Vectors; ++j) acc[h][j] = MultiplyAddPairs(value[j], weight, acc[h][j]);
+    }
+  }
+  for (int h = 0; h < Heads; ++h)
+    for (int j = 0; j < Vectors; ++j) {
+      float* to = out + h * dims + j * kLanes;
+      Store(MultiplyAdd(__builtin_convertvector(acc[h][j], F32), F32(p_scale[h]), Load(to) * factor[h]), to);
+    }
+}
+
+template <int Vectors>
+MODELC_INLINE void SumColumnsI8(const int32_t* p, int64_t p_stride, const float* p_scale, const int32_t* v,
+                                int64_t v_stride, int64_t pairs, int64_t heads, int64_t dims, const float* factor,
+                                float* out) {
+  InBlocks<kSumBlock, 4, 2, 1>(heads, [&](auto block, int64_t h) {
+    SumBlockI8<block.value, Vectors>(p + h, p_stride, p_scale + h, v, v_stride, pairs, dims, factor + h, out + h * dims);
+  });
+}
+
+static void WeightedSumI8(const int32_t* p, int64_t p_stride, const float* p_scale, const int32_t* v, int64_t v_stride,
+                          int64_t pairs, int64_t heads, int64_t dims, const float* factor, float* out) {
+  int64_t d = 0;
+  for (; d + kSumVectors * kLanes <= dims; d += kSumVectors * kLanes)
+    SumColumnsI8<kSumVectors>(p, p_stride, p_scale, v + d, v_stride, pairs, heads, dims, factor, out + d);
+  for (; d + kLanes <= dims; d += kLanes)
+    SumColumnsI8<1>(p, p_stride, p_scale, v + d, v_stride, pairs, heads, dims, factor, out + d);
+  for (; d < dims; ++d)
+    for (int64_t h = 0; h < heads; ++h) {
+      int32_t sum = 0;
+      for (int64_t i = 0; i < pairs; ++i) {
+        const int32_t weight = p[i * p_stride + h], value = v[i * v_stride + d];
+        sum += (weight & 0xffff) * static_cast<int16_t>(value) + (weight >> 16) * (value >> 16);
+      }
+      out[h * dims + d] = out[h * dims + d] * factor[h] + static_cast<float>(sum) * p_scale[h];
     }
 }
 

@@ -156,10 +156,37 @@ MODELC_INLINE Eight Sums(const F32* v) {
   return __builtin_shufflevector(c, c, 0, 4, 1, 5, 2, 6, 3, 7);
 }
 #endif
+#if MODELC_SIMD_LANES == 16
+// Sum of each of sixteen vectors, by the same tree.
+MODELC_INLINE F32 Sums16(const F32* v) {
+  F32 a[8], b[4], c[2];
+  for (int i = 0; i < 8; ++i) {
+    const F32 x = v[2 * i], y = v[2 * i + 1];
+    a[i] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+           __builtin_shufflevector(x, y, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  }
+  for (int i = 0; i < 4; ++i) {
+    const F32 x = a[2 * i], y = a[2 * i + 1];
+    b[i] = __builtin_shufflevector(x, y, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+           __builtin_shufflevector(x, y, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+  }
+  for (int i = 0; i < 2; ++i) {
+    const F32 x = b[2 * i], y = b[2 * i + 1];
+    c[i] = __builtin_shufflevector(x, y, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
+           __builtin_shufflevector(x, y, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  }
+  const F32 d = __builtin_shufflevector(c[0], c[1], 0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30) +
+                __builtin_shufflevector(c[0], c[1], 1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31);
+  return __builtin_shufflevector(d, d, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+}
+#endif
 // out[i] = Sum(v[i])
 template <int kCount>
 MODELC_INLINE void SumEach(const F32* v, float* out) {
   int i = 0;
+#if MODELC_SIMD_LANES == 16
+  for (; i + 16 <= kCount; i += 16) Store(Sums16(v + i), out + i);
+#endif
 #if MODELC_SIMD_LANES >= 8
   for (; i + 8 <= kCount; i += 8) Store(Sums(v + i), out + i);
 #endif

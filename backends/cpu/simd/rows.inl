@@ -190,12 +190,12 @@ static void ToBf16Row(const float* x, int64_t n, uint16_t* out) {
   }
 }
 
-static void FromBf16Row(const uint16_t* x, int64_t n, float* out) {
+static void FromBf16Row(const uint16_t* x, float scale, int64_t n, float* out) {
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) Store(FromBf16(x + i), out + i);
+  for (; i + kLanes <= n; i += kLanes) Store(FromBf16(x + i) * scale, out + i);
   if (i < n) {
     uint16_t part[kLanes] = {};
     __builtin_memcpy(part, x + i, (n - i) * 2);
-    StorePart(FromBf16(part), out + i, n - i);
+    StorePart(FromBf16(part) * scale, out + i, n - i);
   }
 }

@@ -13,6 +13,12 @@
 
 namespace modelc::cpu {
 
+// Of a query rounded to int8: values are integers times `scale`; `lift` is what each lane of its sums begins with.
+struct I8Query {
+  float scale;
+  int32_t lift;
+};
+
 struct Simd {
   Isa isa;      // the least that runs it
   int lanes;    // floats in a vector
@@ -34,7 +40,7 @@ struct Simd {
   float (*to_i8)(const float* x, int64_t n, int8_t* out);
   void (*from_e4m3)(const uint8_t* x, float scale, int64_t n, float* out);
   void (*to_bf16)(const float* x, int64_t n, uint16_t* out);
-  void (*from_bf16)(const uint16_t* x, int64_t n, float* out);
+  void (*from_bf16)(const uint16_t* x, float scale, int64_t n, float* out);
 
   // s[key][col] = sum_d q[col][d] * k[key][d]
   //   q [cols, dims], k [keys, dims], s [keys, s_stride]
@@ -51,6 +57,29 @@ struct Simd {
   //   p [keys, p_stride], k [keys, k_stride], out [heads, dims]
   void (*weighted_sum)(const float* p, int64_t p_stride, const float* k, int64_t k_stride, int64_t keys, int64_t heads,
                        int64_t dims, const float* factor, float* out);
+
+  // The same of records of int8, whose products are sums of integers. What is packed has `lane_bytes` values in each
+  // int32, as many of them, filled up with zeros, as make whole vectors: PackedLanes().
+  int lane_bytes;
+  // A query of n values, rounded to int8.
+  I8Query (*pack_i8_latent)(const float* q, int64_t n, int32_t* out);
+  void (*pack_i8_keys)(const int8_t* x, int64_t n, int32_t* out);
+  // Two records' values of one dimension in each int32: out [n].
+  void (*pack_i8_values)(const int8_t* a, const int8_t* b, int64_t n, int32_t* out);
+  // s[key][col] = scale[col] * k_scale[key] * (sum_d q[col][d] * k[key][d] + sum_e q_rope[col][e] * k_rope[key][e])
+  //   q [cols, lanes], k [keys, lanes] packed; q_rope [cols, rope], k_rope [keys, rope]; s [keys, s_stride]
+  void (*scores_i8)(const int32_t* q, const I8Query* scales, const float* q_rope, int64_t cols, const int32_t* k,
+                    const float* k_scale, const float* k_rope, int64_t keys, int64_t lanes, int64_t rope, float* s,
+                    int64_t s_stride);
+  // Weights times their keys' scales, rounded to fifteen bits of a column's largest; two keys of a column in each int32.
+  // cols is a multiple of lanes.
+  //   p [keys, p_stride], k_scale [keys], out [ceil(keys / 2), p_stride], scale [cols]
+  void (*pack_weights)(const float* p, int64_t p_stride, int64_t cols, int64_t keys, const float* k_scale, int32_t* out,
+                       float* scale);
+  // out[head][d] = factor[head] * out[head][d] + p_scale[head] * sum_key p[key][head] * v[key][d]
+  //   p [pairs, p_stride] and p_scale from pack_weights, v [pairs, v_stride] from pack_i8_values, out [heads, dims]
+  void (*weighted_sum_i8)(const int32_t* p, int64_t p_stride, const float* p_scale, const int32_t* v, int64_t v_stride,
+                          int64_t pairs, int64_t heads, int64_t dims, const float* factor, float* out);
 
   // The keys of a page, [64, dims], to what index_scores reads: sixteen keys side by side, [4, dims, 16]; of bytes (e4m3,
   // int8) four dimensions of a key stay together, [4, ⌈dims/4⌉, 16, 4], zeros at the end.
@@ -84,6 +113,12 @@ struct Simd {
   // key is `bound`; returns how many.
   int64_t (*keep_from)(uint32_t* keys, int32_t* positions, int64_t n, uint32_t bound, int64_t places);
 };
+
+// int32 that n values of int8 records take when packed.
+inline int64_t PackedLanes(const Simd& simd, int64_t n) {
+  const int64_t vector = simd.lanes * simd.lane_bytes;
+  return (n + vector - 1) / vector * simd.lanes;
+}
 
 // The best for an instruction set.
 const Simd& SimdFor(Isa isa);

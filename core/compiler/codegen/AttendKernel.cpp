@@ -23,7 +23,9 @@ public:
   LogicalResult run() {
     if (heads <= 0 || latent <= 0 || rope < 0)
       return k.error() << "queries have no fixed size";
-    recordBytes = format.f8() ? latent + (latent + 127) / 128 * 4 + rope * 2 : width * format.valueBytes();
+    recordBytes = format.f8()   ? latent + (latent + 127) / 128 * 4 + rope * 2
+                  : format.i8() ? latent + 4 + rope * 2
+                                : width * format.valueBytes();
     if (k.size(6, 1) != kPageTokens * recordBytes)
       return k.error() << "pages of " << k.size(6, 1) << " bytes; records in format " << format.name << " make "
                        << kPageTokens * recordBytes;
@@ -35,6 +37,8 @@ public:
     sums = k.scratch({group}, f32);
     factors = k.scratch({group}, f32);
     values = k.scratch({group, latent}, f32);
+    if (format.i8())
+      rounded = k.scratch({latent}, c.getI8Type());
     // What stands behind the last key of a tile is computed and not used; it must be memory all the same.
     k.forItems({{0, 0}, {0, 1, group}}, [&](ArrayRef<Val> place) {
       c.ifThen(pages.visible(place[0]) > 0, [&] { attend(place[0], place[1] * group); });
@@ -97,7 +101,17 @@ private:
       c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) { c.store(zeros(side), query, {d, h}); });
     });
     c.loop(count, [&](Val h) {
-      c.loop(latent, [&](Val d) { c.store(c.load(k.tensor(0), {t, firstHead + h, d}), query, {d, h}); });
+      if (format.i8()) {
+        Val scale = c.eachRoundedInt8(
+            latent,
+            [&](Val d, int64_t n) {
+              return c.load(k.tensor(0), {t, firstHead + h, d}, n);
+            },
+            [&](Val d, int64_t, Val v) { c.store(v, rounded, {d}); });
+        c.loop(latent, [&](Val d) { c.store(convert(c.load(rounded, {d}), c.getF32Type()) * scale, query, {d, h}); });
+      } else {
+        c.loop(latent, [&](Val d) { c.store(c.load(k.tensor(0), {t, firstHead + h, d}), query, {d, h}); });
+      }
       c.loop(rope, [&](Val d) { c.store(c.load(k.tensor(1), {t, firstHead + h, d}), query, {d + latent, h}); });
     });
   }
@@ -118,13 +132,19 @@ private:
   }
 
   void widen(Val page, Val record, Val i) {
-    if (!format.f8()) {
+    if (!format.scaled()) {
       c.eachVector(width, [&](Val d, int64_t n) {
         c.store(format.load(c, pages.cache(), page, record + d * format.valueBytes(), n), records, {i, d});
       });
       return;
     }
-    for (int64_t first = 0; first < latent; first += 128) {
+    if (format.i8()) {
+      Val scale = c.loadBytes(pages.cache(), {page, record + latent}, c.getF32Type(), 0);
+      c.eachVector(latent, [&](Val d, int64_t n) {
+        c.store(format.load(c, pages.cache(), page, record + d, n) * scale, records, {i, d});
+      });
+    }
+    for (int64_t first = 0; format.f8() && first < latent; first += 128) {
       Val scale = c.loadBytes(pages.cache(), {page, record + (latent + first / 128 * 4)}, c.getF32Type(), 0);
       const int64_t size = std::min<int64_t>(128, latent - first);
       auto each = [&](llvm::function_ref<Val(Val)> value) {
@@ -139,7 +159,7 @@ private:
           odd, {}, [&] { return each([&](Val v) { return c.fromE4M3(v) * scale; }); },
           [&] { return each([&](Val v) { return c.fromE4M3(v, scale); }); });
     }
-    const int64_t behind = latent + (latent + 127) / 128 * 4;
+    const int64_t behind = recordBytes - rope * 2;
     c.eachVector(rope, [&](Val d, int64_t n) {
       c.store(CacheFormat{"bf16"}.load(c, pages.cache(), page, record + d * 2 + behind, n), records, {i, d + latent});
     });
@@ -206,7 +226,7 @@ private:
   CacheFormat format;
   const int64_t heads, latent, rope, width, side, block, tile, group;
   int64_t recordBytes = 0;
-  Value query, records, scores, most, sums, factors, values;
+  Value query, records, scores, most, sums, factors, values, rounded;
 };
 
 } // namespace

@@ -175,8 +175,8 @@ LogicalResult appendKey(Kernel &k) {
 LogicalResult appendLatent(Kernel &k) {
   CodeBuilder &c = k.c;
   const Pages pages(k, 2);
-  const CacheFormat format{k.word("format")}, keyFormat{format.f8() ? "bf16" : format.name};
-  const int64_t latent = k.size(0, 1), rope = k.size(1, 1), groups = format.f8() ? (latent + 127) / 128 : 0;
+  const CacheFormat format{k.word("format")}, keyFormat{format.scaled() ? "bf16" : format.name};
+  const int64_t latent = k.size(0, 1), rope = k.size(1, 1), groups = format.f8() ? (latent + 127) / 128 : format.i8();
   const int64_t key = latent * format.valueBytes() + groups * 4, bytes = key + rope * keyFormat.valueBytes();
   eachAppended(k, pages, [&](Val t, Val page, Val token) {
     Val record = token * bytes;

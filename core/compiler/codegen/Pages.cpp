@@ -30,6 +30,8 @@ Val Pages::page(Val t, Val position) const {
 Val CacheFormat::load(CodeBuilder &c, Value cache, Val page, Val byte, int64_t n) const {
   if (f8())
     return c.fromE4M3(c.loadBytes(cache, {page, byte}, c.getI8Type(), n));
+  if (i8())
+    return convert(c.loadBytes(cache, {page, byte}, c.getI8Type(), n), c.getF32Type());
   if (name == "bf16")
     return c.fromBf16(c.loadBytes(cache, {page, byte}, c.getIntegerType(16), n));
   return c.loadBytes(cache, {page, byte}, c.getF32Type(), n);

@@ -30,13 +30,13 @@ private:
 
 /// Bytes of the cache formats of cache.md, as code reads them.
 struct CacheFormat {
-  llvm::StringRef name; // f8, bf16, f32; of index pages also i8
+  llvm::StringRef name; // f8, i8, bf16, f32
 
   bool f8() const { return name == "f8"; }
   bool i8() const { return name == "i8"; }
   bool scaled() const { return f8() || i8(); }
   int64_t valueBytes() const { return scaled() ? 1 : name == "bf16" ? 2 : 4; }
-  /// n values at a byte of a page of f8, bf16 or f32; e4m3 without its scale.
+  /// n values at a byte of a page; e4m3 and int8 without their scale.
   Val load(CodeBuilder &c, mlir::Value cache, Val page, Val byte, int64_t n) const;
 };
 

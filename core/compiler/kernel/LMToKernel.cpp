@@ -30,6 +30,7 @@ int64_t bytesPerPage(StringRef kind, StringRef format, int64_t width, int64_t ro
   // plugins/abi/cache.md
   if (kind == "latent")
     return kPageTokens * (format == "f8"     ? width + (width + 127) / 128 * 4 + rope * 2
+                          : format == "i8"   ? width + 4 + rope * 2
                           : format == "bf16" ? (width + rope) * 2
                                              : (width + rope) * 4);
   return kPageTokens * (format == "f8" || format == "i8" ? width + 4 : format == "bf16" ? width * 2 : width * 4);

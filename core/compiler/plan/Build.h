@@ -39,6 +39,12 @@ double attentionFactor(lm::RopeTableOp table);
 /// The table an op names; null with a diagnostic when there is none.
 lm::RopeTableOp ropeTableOf(mlir::Operation *op, mlir::FlatSymbolRefAttr name);
 
+/// What the op behind a cache handle says of the cache's pages; null where it leaves that to lm-quantize.
+inline mlir::StringAttr formatOf(mlir::Value cache) {
+  mlir::Operation *writer = cache.getDefiningOp();
+  return writer ? writer->getAttrOfType<mlir::StringAttr>("format") : mlir::StringAttr();
+}
+
 } // namespace modelc
 
 #endif // MODELC_CORE_COMPILER_PLAN_BUILD_H

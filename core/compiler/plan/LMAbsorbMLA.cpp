@@ -44,7 +44,9 @@ static LogicalResult absorb(MLAAttendOp op) {
                                     {"transposed", b.getUnitAttr()}});
   const double scale = attentionFactor(rope) / std::sqrt(double(nope + dim));
   auto attend = build<MLAAttendLatentOp>(b, loc, {query.getOut(), ropedQuery.getOut(), op.getCache(), op.getSel()},
-                                         {{"scale", b.getF64FloatAttr(scale)}, {kSchedule, op.getScheduleAttr()}});
+                                         {{"scale", b.getF64FloatAttr(scale)},
+                                          {"format", formatOf(op.getCache())},
+                                          {kSchedule, op.getScheduleAttr()}});
   auto out = build<HeadLinearOp>(b, loc, {attend.getOut()},
                                  {{"weight", weight},
                                   {"x_first", num(0)},

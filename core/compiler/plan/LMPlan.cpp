@@ -50,7 +50,7 @@ struct Planner {
         build<RmsNormOp>(b, loc, {op.getX()},
                          {{"weight", op.getWeight()}, {"eps", op.getEps()}, {"first", num(0)}, {"width", num(latent)}});
     Value key = rope(op.getX(), table, latent, "interleaved", /*keep=*/false);
-    auto append = build<MLAAppendOp>(b, loc, {normed.getOut(), key});
+    auto append = build<MLAAppendOp>(b, loc, {normed.getOut(), key}, {{"format", op.getFormatAttr()}});
     op.getCache().replaceAllUsesWith(append.getCache());
     op.erase();
     return success();
@@ -69,12 +69,6 @@ struct Planner {
     op.getCache().replaceAllUsesWith(append.getCache());
     op.erase();
     return success();
-  }
-
-  // What the key behind an index handle says of its pages; null where it leaves that to lm-quantize.
-  StringAttr formatOf(Value cache) {
-    Operation *writer = cache.getDefiningOp();
-    return writer ? writer->getAttrOfType<StringAttr>("format") : StringAttr();
   }
 
   LogicalResult score(DSAScoreOp op) {

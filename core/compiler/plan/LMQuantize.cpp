@@ -25,6 +25,14 @@ template <typename OpTy> void putBefore(Operation *op, unsigned operand) {
   op->setOperand(operand, build<OpTy>(b, op->getLoc(), {op->getOperand(operand)}).getOut());
 }
 
+// Puts such an op behind an op's result.
+template <typename OpTy> void putBehind(Operation *op) {
+  OpBuilder b(op->getContext());
+  b.setInsertionPointAfter(op);
+  auto next = build<OpTy>(b, op->getLoc(), {op->getResult(0)});
+  op->getResult(0).replaceAllUsesExcept(next.getOut(), next);
+}
+
 struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
   using LMQuantizeBase::LMQuantizeBase;
 
@@ -37,8 +45,8 @@ struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
       return signalPassFailure();
     }
     std::string format = !kvDtype.empty() ? kvDtype.getValue() : numerics == "fast" ? "f8" : "f32";
-    if (!llvm::is_contained({"f8", "bf16", "f32"}, format)) {
-      module.emitError("kv-dtype '") << format << "' is not one of f8, bf16, f32";
+    if (!llvm::is_contained({"f8", "i8", "bf16", "f32"}, format)) {
+      module.emitError("kv-dtype '") << format << "' is not one of f8, i8, bf16, f32";
       return signalPassFailure();
     }
     if (weightsFormat != "f8" && !isWeightFormat(weightsFormat)) {
@@ -84,6 +92,8 @@ private:
            sizeOf(linear.getTo()[0]) == sizeOf(vocabulary);
   }
 
+  static int64_t width(Value rows) { return cast<RankedTensorType>(rows.getType()).getShape().back(); }
+
   // Notes the format on every weight of the op that is not in it anyway.
   static void convert(Operation *op, StringRef format) {
     for (StringRef name : {"weight", "gate", "up"}) {
@@ -104,6 +114,12 @@ private:
       // A rotation spreads outliers before keys are rounded to a byte; the products do not change by it.
       if ((format == "f8" || format == "i8" || deepseek) && isa<DSAAppendOp, DSALogitsOp>(op))
         putBefore<HadamardOp>(op, 0);
+      // Latents in int8 have one scale for all, so they are rotated too, and what attention makes of them back.
+      if (format == "i8" && isa<MLAAppendOp, MLAAttendLatentOp>(op) && llvm::isPowerOf2_64(width(op->getOperand(0)))) {
+        putBefore<HadamardOp>(op, 0);
+        if (isa<MLAAttendLatentOp>(op))
+          putBehind<HadamardOp>(op);
+      }
       // Pages of i8 round keys and queries in their own way.
       if (deepseek && format != "i8" && isa<MLAAppendOp, DSAAppendOp, DSALogitsOp>(op))
         putBefore<FakeQuantizeOp>(op, 0);

@@ -57,6 +57,8 @@ struct LMVaryAttention : modelc::impl::LMVaryAttentionBase<LMVaryAttention> {
     }
     for (DSASelectOp select : selects)
       vary(select);
+    if (!latentFormat.empty())
+      getOperation().walk([&](MLALatentOp op) { op.setFormat(latentFormat.getValue()); });
     if (reuse > 1)
       getOperation().walk([&](EntryOp entry) {
         if (entry.getSymName() == "step")
@@ -75,6 +77,9 @@ private:
     if (!indexFormat.empty() && !llvm::is_contained({"f8", "i8", "bf16", "f32"}, indexFormat))
       return getOperation().emitError("lm-vary-attention: index-format is '")
              << indexFormat << "'; want f8, i8, bf16 or f32";
+    if (!latentFormat.empty() && !llvm::is_contained({"f8", "i8", "bf16", "f32"}, latentFormat))
+      return getOperation().emitError("lm-vary-attention: latent-format is '")
+             << latentFormat << "'; want f8, i8, bf16 or f32";
     if (dense && (top || block || window || reuse || !indexFormat.empty()))
       return getOperation().emitError("lm-vary-attention: dense attention selects nothing; drop the other options");
     return success();

@@ -3,8 +3,8 @@
 lm.model @append_c1 {
   lm.entry @step {
     %x = lm.input "hidden" width 8 as tensor<?x8xf32>
-    // expected-error @below {{(C1) format is 'i8'; want f8, bf16 or f32}}
-    %c = lm.mla.append %x, %x format "i8" as (tensor<?x8xf32>, tensor<?x8xf32>) -> !lm.cache<"latent">
+    // expected-error @below {{(C1) format is 'int8'; want f8, i8, bf16 or f32}}
+    %c = lm.mla.append %x, %x format "int8" as (tensor<?x8xf32>, tensor<?x8xf32>) -> !lm.cache<"latent">
     lm.return ["hidden"] %x : tensor<?x8xf32>
   }
 }

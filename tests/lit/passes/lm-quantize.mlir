@@ -2,11 +2,12 @@
 // RUN: modelc opt %s --pass-pipeline='builtin.module(lm-quantize{numerics=deepseek},lm-quantize)' | FileCheck %s --check-prefix=DEEPSEEK
 // RUN: modelc opt %s --pass-pipeline='builtin.module(lm-quantize)' | FileCheck %s --check-prefix=FAST
 // RUN: modelc opt %s --pass-pipeline='builtin.module(lm-quantize{kv-dtype=bf16})' | FileCheck %s --check-prefix=BF16
+// RUN: modelc opt %s --pass-pipeline='builtin.module(lm-quantize{kv-dtype=i8})' | FileCheck %s --check-prefix=INT8
 // RUN: not modelc opt %s --pass-pipeline='builtin.module(lm-quantize{numerics=exact})' 2>&1 | FileCheck %s --check-prefix=WRONG
 // RUN: not modelc opt %s --pass-pipeline='builtin.module(lm-quantize{kv-dtype=f4})' 2>&1 | FileCheck %s --check-prefix=DTYPE
 
 // WRONG: error: numerics 'exact' is not one of reference, deepseek, fast
-// DTYPE: error: kv-dtype 'f4' is not one of f8, bf16, f32
+// DTYPE: error: kv-dtype 'f4' is not one of f8, i8, bf16, f32
 lm.model @m attributes {parameters = {}} {
   lm.entry @step {
     %x = lm.input "hidden" width 8 as tensor<?x8xf32>
@@ -40,6 +41,15 @@ lm.model @m attributes {parameters = {}} {
     // FAST: lm.dsa.append %[[K]] format "f8"
     // FAST: %[[Q:.*]] = lm.hadamard
     // FAST: lm.dsa.logits %[[Q]], {{.*}} format "f8"
+    // What int8 rounds is rotated too: latents, the queries that attend to them, and back what attention makes of them.
+    // INT8: lm.dsa.append {{.*}} format "i8"
+    // INT8: lm.dsa.logits {{.*}} format "i8"
+    // INT8: %[[L:.*]] = lm.hadamard %[[X:[^ ]*]]
+    // INT8: lm.mla.append %[[L]], %[[X]] format "i8"
+    // INT8: %[[Q:.*]] = lm.hadamard %[[R:[^ ]*]]
+    // INT8: %[[A:.*]] = lm.mla.attend_latent %[[Q]], %[[R]], {{.*}} format "i8"
+    // INT8: %[[O:.*]] = lm.hadamard %[[A]]
+    // INT8: lm.return ["hidden"] %[[O]]
     %i = lm.dsa.append %k as (tensor<?x8xf32>) -> !lm.cache<"index">
     %l = lm.dsa.logits %q, %s, %i scale 0.5 as (tensor<?x2x8xf32>, tensor<?x2xf32>, !lm.cache<"index">) -> tensor<?x?xf32>
     %c = lm.mla.append %x, %x as (tensor<?x8xf32>, tensor<?x8xf32>) -> !lm.cache<"latent">

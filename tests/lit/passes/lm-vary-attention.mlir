@@ -1,5 +1,6 @@
 // RUN: modelc opt %s --until lm-vary-attention --attention 'top=5 block=4 window=2 index-format=bf16' | FileCheck %s --check-prefix=RULES
 // RUN: modelc opt %s --until lm-to-kernel %manifest --attention index-format=i8 | FileCheck %s --check-prefix=INT8
+// RUN: modelc opt %s --until lm-to-kernel %manifest --attention latent-format=i8 | FileCheck %s --check-prefix=LATENT
 // RUN: modelc opt %s --until lm-vary-attention --attention dense | FileCheck %s --check-prefix=DENSE
 // RUN: modelc opt %s --until lm-vary-attention --attention reuse=2 | FileCheck %s --check-prefix=REUSE
 // RUN: modelc opt %s --until lm-to-kernel %manifest --attention reuse=2 | FileCheck %s --check-prefix=PROGRAM
@@ -7,6 +8,7 @@
 // RUN: not modelc opt %s --until lm-vary-attention --attention 'dense top=4' 2>&1 | FileCheck %s --check-prefix=BOTH
 // RUN: not modelc opt %s --until lm-vary-attention --attention 'block=-1' 2>&1 | FileCheck %s --check-prefix=RANGE
 // RUN: not modelc opt %s --until lm-vary-attention --attention 'index-format=int4' 2>&1 | FileCheck %s --check-prefix=FORMAT
+// RUN: not modelc opt %s --until lm-vary-attention --attention 'latent-format=f16' 2>&1 | FileCheck %s --check-prefix=LATENTS
 // RUN: not modelc opt %s --until lm-vary-attention --attention 'sparse' 2>&1 | FileCheck %s --check-prefix=UNKNOWN
 // RUN: not modelc opt %root/models/v3.1.mlir --until lm-vary-attention --attention top=4 2>&1 | FileCheck %s --check-prefix=NONE
 
@@ -24,6 +26,12 @@
 // INT8: "dsa.append" {{.*}}format = "i8"
 // INT8: "hadamard"
 // INT8: "dsa.logits{{.*}}format = "i8"
+
+// Records of 8 bytes, a scale and 4 bf16; index keys are as without the option.
+// LATENT-DAG: kernel.cache @latent layers 6 page_bytes 1280 format "i8"
+// LATENT-DAG: kernel.cache @index {{.*}} format "f8"
+// LATENT: "mla.append" {{.*}}format = "i8"
+// LATENT: "mla.attend_latent{{.*}}format = "i8"
 
 // DENSE-NOT: lm.dsa
 // DENSE: lm.mla.attend %{{[^,]*}}, %{{[^ ,]*}} <
@@ -57,6 +65,7 @@
 // BOTH: dense attention selects nothing; drop the other options
 // RANGE: block is -1; want 1 to 65536
 // FORMAT: index-format is 'int4'; want f8, i8, bf16 or f32
+// LATENTS: latent-format is 'f16'; want f8, i8, bf16 or f32
 // UNKNOWN: sparse
 // NONE: the model has no lm.dsa.select to vary
 

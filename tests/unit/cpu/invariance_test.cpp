@@ -91,76 +91,81 @@ INSTANTIATE_TEST_SUITE_P(, InvarianceTest, ::testing::ValuesIn(HostIsas()),
 constexpr int64_t kHeads = 3, kLatent = 24, kRope = 6, kTokens = kSequences * kPagesEach * 64;
 
 TEST_P(InvarianceTest, AttendLatent) {
-  Batch batch(MixedRows(), kSequences, kPagesEach);
-  Array latent = Array::Random({kTokens, kLatent}, 1), key = Array::Random({kTokens, kRope}, 2);
-  Array cache = Fill("mla.append", "f32", 64 * (kLatent + kRope) * 4, {&latent, &key}, batch);
-  Array q = Array::Random({batch.n(), kHeads, kLatent}, 3), r = Array::Random({batch.n(), kHeads, kRope}, 4);
-  // Each row's list: every third position it sees, up to 700; the row at position 0 has an empty one.
-  constexpr int64_t k = 700;
-  std::vector<int32_t> list(batch.n() * k, -1);
-  for (int64_t t = 0; t < batch.n(); ++t)
-    for (int64_t i = 0; i < k && batch.rows[t].pos > 0 && 3 * i <= batch.rows[t].pos; ++i)
-      list[t * k + i] = static_cast<int32_t>(3 * i);
-  Array sel = Array::Ints({batch.n(), k}, list);
-  const auto kernel = MakeKernel("mla.attend_latent", R"({"scale": 0.3, "format": "f32"})", GetParam());
+  for (const std::string format : {"f32", "i8"}) {
+    SCOPED_TRACE(format);
+    Batch batch(MixedRows(), kSequences, kPagesEach);
+    Array latent = Array::Random({kTokens, kLatent}, 1), key = Array::Random({kTokens, kRope}, 2);
+    Array cache = Fill("mla.append", format, 64 * (format == "i8" ? kLatent + 4 + kRope * 2 : (kLatent + kRope) * 4),
+                       {&latent, &key}, batch);
+    Array q = Array::Random({batch.n(), kHeads, kLatent}, 3), r = Array::Random({batch.n(), kHeads, kRope}, 4);
+    // Each row's list: every third position it sees, up to 700; the row at position 0 has an empty one.
+    constexpr int64_t k = 700;
+    std::vector<int32_t> list(batch.n() * k, -1);
+    for (int64_t t = 0; t < batch.n(); ++t)
+      for (int64_t i = 0; i < k && batch.rows[t].pos > 0 && 3 * i <= batch.rows[t].pos; ++i)
+        list[t * k + i] = static_cast<int32_t>(3 * i);
+    Array sel = Array::Ints({batch.n(), k}, list);
+    const auto kernel = MakeKernel("mla.attend_latent", R"({"scale": 0.3, "format": ")" + format + "\"}", GetParam());
+    const double tolerance = format == "i8" ? 0.05 : 2e-5;  // that i8 is rounded rightly is the conformance suite's
 
-  for (bool sparse : {false, true}) {
-    Array out = Array::Floats({batch.n(), kHeads, kLatent}, -7.0f);
-    ASSERT_TRUE(
-        Launch(*kernel, {&q, &r, sparse ? &sel : nullptr, &batch.pos, &batch.seq, &batch.pages, &cache, &out}, pool_)
-            .ok());
-
-    for (int64_t t = 0; t < batch.n(); ++t) {
-      const auto [s, p] = batch.rows[t];
-      const std::vector<float> got = RowOf<float>(out, t);
-      if (s < 0) {
-        EXPECT_EQ(got, std::vector<float>(kHeads * kLatent, -7.0f)) << "a padding row was written";
-        continue;
-      }
-      std::vector<int32_t> positions;
-      for (int32_t i = 0; i <= p; ++i) positions.push_back(i);
-      if (sparse) {
-        positions.assign(list.begin() + t * k, list.begin() + (t + 1) * k);
-        std::erase(positions, -1);
-      }
-      for (int64_t h = 0; h < kHeads; ++h) {
-        std::vector<double> score, want(kLatent, 0);
-        double top = -INFINITY, sum = 0;
-        const float *ql = q.as<float>() + (t * kHeads + h) * kLatent, *qr = r.as<float>() + (t * kHeads + h) * kRope;
-        for (int32_t i : positions) {
-          const int64_t token = s * kPagesEach * 64 + i;
-          double x = 0;
-          for (int64_t d = 0; d < kLatent; ++d) x += double{ql[d]} * latent.as<float>()[token * kLatent + d];
-          for (int64_t d = 0; d < kRope; ++d) x += double{qr[d]} * key.as<float>()[token * kRope + d];
-          score.push_back(0.3 * x);
-          top = std::max(top, score.back());
-        }
-        for (size_t i = 0; i < positions.size(); ++i) {
-          const double w = std::exp(score[i] - top);
-          sum += w;
-          for (int64_t d = 0; d < kLatent; ++d)
-            want[d] += w * latent.as<float>()[(s * kPagesEach * 64 + positions[i]) * kLatent + d];
-        }
-        for (int64_t d = 0; d < kLatent; ++d)
-          ASSERT_NEAR(got[h * kLatent + d], positions.empty() ? 0 : want[d] / sum, 2e-5) << "row " << t;
-      }
-    }
-
-    for (int threads : {1, 2, 7}) {
-      Pool pool(threads);
-      Array again = Array::Floats({batch.n(), kHeads, kLatent}, -7.0f);
+    for (bool sparse : {false, true}) {
+      Array out = Array::Floats({batch.n(), kHeads, kLatent}, -7.0f);
       ASSERT_TRUE(
-          Launch(*kernel, {&q, &r, sparse ? &sel : nullptr, &batch.pos, &batch.seq, &batch.pages, &cache, &again}, pool)
+          Launch(*kernel, {&q, &r, sparse ? &sel : nullptr, &batch.pos, &batch.seq, &batch.pages, &cache, &out}, pool_)
               .ok());
-      EXPECT_EQ(again.bytes, out.bytes) << threads << " threads";
-      for (const std::vector<size_t>& which : {std::vector<size_t>{3}, {2, 1}, {20}, {15, 16, 17}}) {
-        Batch some = batch.Only(which);
-        Array sq = Pick(q, which), sr = Pick(r, which), ss = Pick(sel, which), so = Pick(out, which);
-        so.bytes.assign(so.bytes.size(), std::byte{0});
+
+      for (int64_t t = 0; t < batch.n(); ++t) {
+        const auto [s, p] = batch.rows[t];
+        const std::vector<float> got = RowOf<float>(out, t);
+        if (s < 0) {
+          EXPECT_EQ(got, std::vector<float>(kHeads * kLatent, -7.0f)) << "a padding row was written";
+          continue;
+        }
+        std::vector<int32_t> positions;
+        for (int32_t i = 0; i <= p; ++i) positions.push_back(i);
+        if (sparse) {
+          positions.assign(list.begin() + t * k, list.begin() + (t + 1) * k);
+          std::erase(positions, -1);
+        }
+        for (int64_t h = 0; h < kHeads; ++h) {
+          std::vector<double> score, want(kLatent, 0);
+          double top = -INFINITY, sum = 0;
+          const float *ql = q.as<float>() + (t * kHeads + h) * kLatent, *qr = r.as<float>() + (t * kHeads + h) * kRope;
+          for (int32_t i : positions) {
+            const int64_t token = s * kPagesEach * 64 + i;
+            double x = 0;
+            for (int64_t d = 0; d < kLatent; ++d) x += double{ql[d]} * latent.as<float>()[token * kLatent + d];
+            for (int64_t d = 0; d < kRope; ++d) x += double{qr[d]} * key.as<float>()[token * kRope + d];
+            score.push_back(0.3 * x);
+            top = std::max(top, score.back());
+          }
+          for (size_t i = 0; i < positions.size(); ++i) {
+            const double w = std::exp(score[i] - top);
+            sum += w;
+            for (int64_t d = 0; d < kLatent; ++d)
+              want[d] += w * latent.as<float>()[(s * kPagesEach * 64 + positions[i]) * kLatent + d];
+          }
+          for (int64_t d = 0; d < kLatent; ++d)
+            ASSERT_NEAR(got[h * kLatent + d], positions.empty() ? 0 : want[d] / sum, tolerance) << "row " << t;
+        }
+      }
+
+      for (int threads : {1, 2, 7}) {
+        Pool pool(threads);
+        Array again = Array::Floats({batch.n(), kHeads, kLatent}, -7.0f);
         ASSERT_TRUE(
-            Launch(*kernel, {&sq, &sr, sparse ? &ss : nullptr, &some.pos, &some.seq, &some.pages, &cache, &so}, pool)
+            Launch(*kernel, {&q, &r, sparse ? &sel : nullptr, &batch.pos, &batch.seq, &batch.pages, &cache, &again}, pool)
                 .ok());
-        EXPECT_EQ(so.bytes, Pick(out, which).bytes) << "row " << which[0] << " alone, " << threads << " threads";
+        EXPECT_EQ(again.bytes, out.bytes) << threads << " threads";
+        for (const std::vector<size_t>& which : {std::vector<size_t>{3}, {2, 1}, {20}, {15, 16, 17}}) {
+          Batch some = batch.Only(which);
+          Array sq = Pick(q, which), sr = Pick(r, which), ss = Pick(sel, which), so = Pick(out, which);
+          so.bytes.assign(so.bytes.size(), std::byte{0});
+          ASSERT_TRUE(
+              Launch(*kernel, {&sq, &sr, sparse ? &ss : nullptr, &some.pos, &some.seq, &some.pages, &cache, &so}, pool)
+                  .ok());
+          EXPECT_EQ(so.bytes, Pick(out, which).bytes) << "row " << which[0] << " alone, " << threads << " threads";
+        }
       }
     }
   }

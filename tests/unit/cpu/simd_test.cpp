@@ -159,7 +159,7 @@ TEST_P(SimdTest, Bf16RoundsToNearestEvenAndKeepsNaN) {
   std::vector<uint16_t> half(x.size());
   std::vector<float> back(x.size());
   simd_.to_bf16(x.data(), x.size(), half.data());
-  simd_.from_bf16(half.data(), x.size(), back.data());
+  simd_.from_bf16(half.data(), 1, x.size(), back.data());
   for (size_t i = 0; i < x.size(); ++i) {
     if (std::isnan(x[i])) {
       EXPECT_TRUE(std::isnan(back[i]));
@@ -255,6 +255,93 @@ TEST_P(SimdTest, ScoresAndWeightedSumsOfOddSizes) {
           }
         for (size_t i = heads * width; i < out.size(); ++i) ASSERT_EQ(out[i], before[i]);
       }
+}
+
+TEST_P(SimdTest, ScoresAndWeightedSumsOfInt8Records) {
+  const auto bytes = [&](int64_t n) {
+    std::vector<int8_t> v(n);
+    for (int8_t& x : v) x = static_cast<int8_t>(static_cast<int>(engine_() % 255) - 127);
+    return v;
+  };
+  for (int64_t heads : {1, 4, 7, 16, 21})
+    for (int64_t keys : {1, 5, 12, 64})
+      for (int64_t dims : {1, 9, 40, 67, 512})
+        for (int64_t rope : {0, 6, 64}) {
+          const int64_t lanes = PackedLanes(simd_, dims), whole = (heads + simd_.lanes - 1) / simd_.lanes * simd_.lanes;
+          const int64_t stride = whole + 3, v_stride = dims + 5, pairs = (keys + 1) / 2;
+          std::vector<int8_t> k = bytes(keys * dims), q = bytes(heads * dims);
+          std::fill_n(k.begin(), dims, int8_t{-127});  // the extremes
+          std::fill_n(q.begin(), dims, int8_t{-127});
+          const std::vector<float> k_rope = Random(keys * rope), q_rope = Random(heads * rope), factor = Random(heads);
+          std::vector<float> k_scale = Random(keys);
+          for (float& scale : k_scale) scale = std::fabs(scale) + 0.01f;
+          std::vector<int32_t> packed_q(heads * lanes), packed_k(keys * lanes), v(pairs * v_stride, 77);
+          std::vector<I8Query> scales(heads);
+          for (int64_t h = 0; h < heads; ++h) {
+            q[h * dims] = 127;  // so that the scale is 1
+            const std::vector<float> row(&q[h * dims], &q[h * dims] + dims);
+            scales[h] = simd_.pack_i8_latent(row.data(), dims, &packed_q[h * lanes]);
+            ASSERT_EQ(scales[h].scale, 1.0f);
+          }
+          const std::vector<int8_t> none(dims);
+          for (int64_t i = 0; i < keys; ++i) {
+            simd_.pack_i8_keys(&k[i * dims], dims, &packed_k[i * lanes]);
+            if (i % 2 == 0)
+              simd_.pack_i8_values(&k[i * dims], i + 1 < keys ? &k[(i + 1) * dims] : none.data(), dims, &v[i / 2 * v_stride]);
+          }
+          std::vector<float> s(keys * stride);
+          simd_.scores_i8(packed_q.data(), scales.data(), q_rope.data(), heads, packed_k.data(), k_scale.data(),
+                          k_rope.data(), keys, lanes, rope, s.data(), stride);
+          for (int64_t i = 0; i < keys; ++i)
+            for (int64_t h = 0; h < heads; ++h) {
+              double want = 0, size = 1;
+              for (int64_t d = 0; d < dims; ++d) {
+                want += q[h * dims + d] * k[i * dims + d];
+                size += std::abs(q[h * dims + d]) * (std::abs(k[i * dims + d]) + 256);  // keys may be lifted by 128
+              }
+              for (int64_t e = 0; e < rope; ++e) {
+                want += double{q_rope[h * rope + e]} * k_rope[i * rope + e];
+                size += std::fabs(q_rope[h * rope + e] * k_rope[i * rope + e]);
+              }
+              ASSERT_NEAR(s[i * stride + h], want * k_scale[i], 1e-6 * size * k_scale[i]);
+            }
+
+          std::vector<float> p(keys * stride), out = Random(heads * dims), p_scale(whole);
+          for (float& x : p) x = std::fabs(Random(1)[0]);
+          const std::vector<float> before = out;
+          std::vector<int32_t> packed_p(pairs * stride);
+          simd_.pack_weights(p.data(), stride, whole, keys, k_scale.data(), packed_p.data(), p_scale.data());
+          simd_.weighted_sum_i8(packed_p.data(), stride, p_scale.data(), v.data(), v_stride, pairs, heads, dims,
+                                factor.data(), out.data());
+          for (int64_t h = 0; h < heads; ++h) {
+            double most = 0;
+            for (int64_t i = 0; i < keys; ++i) most = std::max(most, double{p[i * stride + h]} * k_scale[i]);
+            for (int64_t d = 0; d < dims; ++d) {
+              double want = double{factor[h]} * before[h * dims + d], size = std::fabs(want);
+              for (int64_t i = 0; i < keys; ++i) {
+                const double term = double{p[i * stride + h]} * k_scale[i] * k[i * dims + d];
+                want += term;
+                size += std::fabs(term);
+              }
+              // Weights are rounded to 1/32767 of the largest.
+              ASSERT_NEAR(out[h * dims + d], want, 1e-6 * size + most * 127 * keys / 65534);
+            }
+          }
+        }
+}
+
+TEST_P(SimdTest, Int8WeightsOfKeysNotSeenAreZeroWhateverTheirScale) {
+  const int64_t cols = simd_.lanes;
+  std::vector<float> p(3 * cols, 0.5f), scale(cols);
+  std::fill_n(p.begin() + 2 * cols, cols, 0.0f);
+  const std::vector<float> k_scale = {1.0f, 2.0f, kNaN};
+  std::vector<int32_t> out(2 * cols);
+  simd_.pack_weights(p.data(), cols, cols, 3, k_scale.data(), out.data(), scale.data());
+  for (int64_t c = 0; c < cols; ++c) {
+    EXPECT_EQ(out[c], 16384 | 32767 << 16);
+    EXPECT_EQ(out[cols + c], 0);
+    EXPECT_EQ(scale[c], 1.0f / 32767.0f);
+  }
 }
 
 TEST_P(SimdTest, SoftmaxInTwoStepsIsSoftmax) {
