@@ -30,6 +30,22 @@ TEST_P(PoolTest, NextHandsOutEachNumberOnceAndStartsAgainAtBarriers) {
   }
 }
 
+// More workers than processors sleep at once: every barrier and every run is a wake-up that could be lost. One that is
+// hangs, which is what the test's time limit is for.
+TEST(PoolWakeUps, NobodyIsLeftAsleep) {
+  Pool pool(2 * AvailableCpus() + 1);
+  std::atomic<int64_t> met{0};
+  constexpr int kRuns = 300, kBarriers = 10;
+  for (int run = 0; run < kRuns; ++run)
+    RunOn(pool, [&](Worker& worker) {
+      for (int i = 0; i < kBarriers; ++i) {
+        ++met;
+        worker.Barrier();
+      }
+    });
+  EXPECT_EQ(met, int64_t{kRuns} * kBarriers * pool.size());
+}
+
 TEST_P(PoolTest, BarriersSeparatePhases) {
   Pool pool(GetParam());
   std::vector<int> value(GetParam(), 0);
