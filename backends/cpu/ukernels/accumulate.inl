@@ -9,7 +9,13 @@ constexpr size_t kAccumulateScratch =
 template <typename W>
 MODELC_INLINE void WidenAt(const WeightRows& w, int64_t r, int64_t c, F32 v[4]) {
   const auto* p = static_cast<const typename W::Type*>(w.data) + r * w.k + c;
-  __builtin_prefetch(p + 4 * kGroup);  // columns that come soon: going down the rows, the processor foresees nothing
+  // Going down the rows, the processor foresees nothing. Columns that come soon; and with the first ones, of rows that
+  // come soon those, and of this row the next.
+  __builtin_prefetch(p + 4 * kGroup);
+  if (c == 0) {
+    __builtin_prefetch(p + 8 * w.k);
+    for (int i = 1; i < 4; ++i) __builtin_prefetch(p + i * kGroup);
+  }
   WidenGroup<W>(p, w.k - c, Factor<W>(ScaleRow<W>(w, r), c / kBlock), v);
 }
 
