@@ -8,6 +8,8 @@ lm.model @source {
   lm.block @composites(%x) at "self_attn" {
     // CHECK: %[[C:.*]] = lm.mla.latent %{{.*}} "norm" latent 8 rope @rope eps
     %c = lm.mla.latent %x "norm" latent 8 rope @rope eps 1.0e-6
+    // CHECK: lm.mla.latent %{{.*}} "norm" latent 8 rope @rope eps {{.*}} format "i8"
+    %c2 = lm.mla.latent %x "norm" latent 8 rope @rope eps 1.0e-6 format "i8"
     // CHECK: %[[K:.*]] = lm.dsa.key %{{.*}} "wk" "k_norm" dim 8 rope @rope eps
     %k = lm.dsa.key %x "wk" "k_norm" dim 8 rope @rope eps 1.0e-6
     // CHECK: %[[S:.*]] = lm.dsa.score %{{.*}}, %{{.*}}, %[[K]] "wq_b" "weights_proj" heads 2 dim 8 rope @rope

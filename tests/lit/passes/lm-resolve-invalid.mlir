@@ -74,3 +74,15 @@ lm.model @pairs {
     lm.return ["hidden"] %x
   }
 }
+
+// -----
+
+lm.model @latent_format {
+  lm.rope_table @rope dim 4 theta 10000
+  lm.entry @step {
+    %x = lm.input "hidden" width 12
+    // expected-error @below {{(C2) format is 'f16'; want f8, i8, bf16 or f32}}
+    %c = lm.mla.latent %x "norm" latent 8 rope @rope eps 1.0e-6 format "f16"
+    lm.return ["hidden"] %x
+  }
+}
