@@ -12,7 +12,11 @@ namespace {
 
 constexpr int64_t kLatent = 512, kRope = 64, kWidth = 128;
 
-Isa BestIsa() { return HostIsa(); }
+// The processor's, or what MODELC_CPU_ISA said before MakeKernel first set it.
+Isa BestIsa() {
+  static const Isa isa = HostIsa();
+  return isa;
+}
 
 // `rows` rows of one sequence, the last at position context - 1, over a shuffled page table.
 struct Step {

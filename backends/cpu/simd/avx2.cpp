@@ -1,4 +1,6 @@
 // Compiled with -mavx2 -mfma -mf16c. Blocks of 12 accumulators: 16 registers.
+#include <immintrin.h>
+
 #include "backends/cpu/simd/simd.h"
 
 #define MODELC_SIMD_LANES 8

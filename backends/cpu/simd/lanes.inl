@@ -51,14 +51,23 @@ MODELC_INLINE F32 MultiplyAdd(F32 a, F32 b, F32 c) {
 #endif
 }
 
-// Each lane of a and b holds two int16; c plus the sum of their products. Of the forms that mean this, processors with an
-// instruction for it (pmaddwd) get it from this one.
+// Each lane of a and b holds two int16; c plus the sum of their products. By name where there is an instruction: of a
+// factor that meets many others the compiler would widen the halves once, and multiply int32.
 MODELC_INLINE I32 MultiplyAddPairs(I32 a, I32 b, I32 c) {
+#if defined(__AVX512VNNI__) && MODELC_SIMD_LANES == 16
+  return __builtin_bit_cast(I32, _mm512_dpwssd_epi32(__builtin_bit_cast(__m512i, c), __builtin_bit_cast(__m512i, a),
+                                                     __builtin_bit_cast(__m512i, b)));
+#elif defined(__AVX512BW__) && MODELC_SIMD_LANES == 16
+  return c + __builtin_bit_cast(I32, _mm512_madd_epi16(__builtin_bit_cast(__m512i, a), __builtin_bit_cast(__m512i, b)));
+#elif defined(__AVX2__) && MODELC_SIMD_LANES == 8
+  return c + __builtin_bit_cast(I32, _mm256_madd_epi16(__builtin_bit_cast(__m256i, a), __builtin_bit_cast(__m256i, b)));
+#else
   typedef int16_t Narrow __attribute__((ext_vector_type(2 * MODELC_SIMD_LANES)));
   typedef int32_t Wide __attribute__((ext_vector_type(2 * MODELC_SIMD_LANES)));
   const Wide products = __builtin_convertvector(__builtin_bit_cast(Narrow, a), Wide) *
                         __builtin_convertvector(__builtin_bit_cast(Narrow, b), Wide);
   return c + (products.even + products.odd);
+#endif
 }
 
 typedef int8_t S8 __attribute__((ext_vector_type(4 * MODELC_SIMD_LANES)));
