@@ -68,6 +68,10 @@ KernelCall getKernelCall(RowOpInterface op);
 
 /// What a weight may be converted to when it is loaded.
 inline bool isWeightFormat(llvm::StringRef format) { return format == "bf16" || format == "int8" || format == "int4"; }
+/// What pages of a cache hold (plugins/abi/cache.md).
+inline bool isCacheFormat(llvm::StringRef format) {
+  return format == "f8" || format == "i8" || format == "bf16" || format == "f32";
+}
 
 /// The attribute that says how an op is computed (`#lm.dsa`, `#lm.mla`, `#lm.moe`).
 constexpr llvm::StringLiteral kSchedule = "schedule";

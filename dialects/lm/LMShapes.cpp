@@ -189,7 +189,7 @@ struct Infer {
     return add({q[1], sizeOf(o.getValue())});
   }
   LogicalResult append(StringRef constraint, StringRef kind, std::optional<StringRef> format) {
-    if (format && !llvm::is_contained({"f8", "i8", "bf16", "f32"}, *format))
+    if (format && !isCacheFormat(*format))
       return op->emitOpError(constraint) << " format is '" << *format << "'; want f8, i8, bf16 or f32";
     return cache(kind);
   }

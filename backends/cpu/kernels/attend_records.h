@@ -13,11 +13,15 @@ namespace modelc::cpu {
 
 inline constexpr int64_t kTileKeys = 64;  // records read at a time: 64 x 576 floats, 147 KB of L2
 
-// Weights of a tile's keys, [keys, stride] with columns side by side, and what each column's earlier sums are to be
-// multiplied by. Column c sees the tile's first limit[c] keys.
+// From key to key of a tile's scores and weights, whose columns are `padded` to whole vectors. One cache line more: keys
+// a power of two apart would share a few sets of L1.
+inline int64_t ScoreStride(int64_t padded) { return padded + 16; }
+
+// Weights of a tile's keys, columns side by side, and what each column's earlier sums are to be multiplied by. Column c
+// sees the tile's first limit[c] keys.
 struct TileWeights {
-  const float* values;
-  int64_t stride;
+  const float* values;  // [keys, ScoreStride(padded)]
+  int64_t padded;
   const float* factor;
   const int32_t* limit;
 };
@@ -75,7 +79,7 @@ class FloatRecords {
   void AddWeighted(const TileWeights& w, int64_t columns, int64_t heads, int64_t, float* sums) const {
     for (int64_t c = 0; c < columns; c += heads)
       if (w.limit[c] > 0)
-        simd_.weighted_sum(w.values + c, w.stride, records_, width_, w.limit[c], heads, layout_.latent, w.factor + c,
+        simd_.weighted_sum(w.values + c, ScoreStride(w.padded), records_, width_, w.limit[c], heads, layout_.latent, w.factor + c,
                            sums + c * layout_.latent);
   }
 
@@ -98,7 +102,7 @@ class Int8Records {
     rope_ = carver.Take<float>(kTileKeys * layout.rope);
     values_ = carver.Take<int32_t>(kTileKeys / 2 * stride_);
     zeros_ = carver.Take<int8_t>(layout.record_bytes());
-    weights_ = carver.Take<int32_t>(kTileKeys / 2 * (padded + 16));
+    weights_ = carver.Take<int32_t>(kTileKeys / 2 * ScoreStride(padded));
     weight_scales_ = carver.Take<float>(padded);
     if (!zeros_) return;
     const float scale = 1;
@@ -133,9 +137,9 @@ class Int8Records {
 
   // A key that a column does not see has the weight 0, which adds nothing to a sum of integers.
   void AddWeighted(const TileWeights& w, int64_t columns, int64_t, int64_t n, float* sums) const {
-    const int64_t whole = (columns + simd_.lanes - 1) / simd_.lanes * simd_.lanes;
-    simd_.pack_weights(w.values, w.stride, whole, n, scales_, weights_, weight_scales_);
-    simd_.weighted_sum_i8(weights_, w.stride, weight_scales_, values_, stride_, (n + 1) / 2, columns, layout_.latent, w.factor,
+    const int64_t stride = ScoreStride(w.padded);
+    simd_.pack_weights(w.values, stride, w.padded, n, scales_, weights_, weight_scales_);
+    simd_.weighted_sum_i8(weights_, stride, weight_scales_, values_, stride_, (n + 1) / 2, columns, layout_.latent, w.factor,
                           sums);
   }
 
@@ -152,7 +156,7 @@ class Int8Records {
   float* rope_;            // [kTileKeys, R]
   int32_t* values_;        // [kTileKeys / 2, stride_]: pairs of records
   int8_t* zeros_;          // a record
-  int32_t* weights_;       // [kTileKeys / 2, stride]: pairs of keys
+  int32_t* weights_;       // [kTileKeys / 2, ScoreStride]: pairs of keys
   float* weight_scales_;   // [padded]
 };
 

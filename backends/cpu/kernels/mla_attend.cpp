@@ -27,9 +27,6 @@ int64_t SpanLength(int64_t keys) {
   return length;
 }
 
-// One cache line more than the columns: rows a power of two apart would share a few sets of L1.
-int64_t ScoreStride(int64_t padded) { return padded + 16; }
-
 struct Tile {
   int64_t row;
   int64_t rows;
@@ -215,7 +212,7 @@ void LatentAttend<Records>::AttendSpan(const Step& step, const Unit& unit, int64
     }
     s.records.Score(columns, n, s.scores, ScoreStride(padded));
     simd_.softmax(s.scores, ScoreStride(padded), padded, n, scale_, s.limit, out.max, out.sum, s.factor);
-    s.records.AddWeighted({s.scores, ScoreStride(padded), s.factor, s.limit}, columns, unit.heads, n, out.values);
+    s.records.AddWeighted({s.scores, padded, s.factor, s.limit}, columns, unit.heads, n, out.values);
   }
   if (unit.head == 0) worker.AddTraffic({.cache_bytes = static_cast<uint64_t>((end - begin) * step.layout.record_bytes())});
 }

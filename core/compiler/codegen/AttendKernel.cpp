@@ -23,9 +23,7 @@ public:
   LogicalResult run() {
     if (heads <= 0 || latent <= 0 || rope < 0)
       return k.error() << "queries have no fixed size";
-    recordBytes = format.f8()   ? latent + (latent + 127) / 128 * 4 + rope * 2
-                  : format.i8() ? latent + 4 + rope * 2
-                                : width * format.valueBytes();
+    recordBytes = format.recordBytes(latent, rope);
     if (k.size(6, 1) != kPageTokens * recordBytes)
       return k.error() << "pages of " << k.size(6, 1) << " bytes; records in format " << format.name << " make "
                        << kPageTokens * recordBytes;
@@ -138,13 +136,25 @@ private:
       });
       return;
     }
-    if (format.i8()) {
-      Val scale = c.loadBytes(pages.cache(), {page, record + latent}, c.getF32Type(), 0);
-      c.eachVector(latent, [&](Val d, int64_t n) {
-        c.store(format.load(c, pages.cache(), page, record + d, n) * scale, records, {i, d});
-      });
-    }
-    for (int64_t first = 0; format.f8() && first < latent; first += 128) {
+    if (format.i8())
+      widenInt8(page, record, i);
+    else
+      widenE4M3(page, record, i);
+    c.eachVector(rope, [&](Val d, int64_t n) {
+      c.store(format.keyFormat().load(c, pages.cache(), page, record + d * 2 + format.keyByte(latent), n), records,
+              {i, d + latent});
+    });
+  }
+
+  void widenInt8(Val page, Val record, Val i) {
+    Val scale = c.loadBytes(pages.cache(), {page, record + latent}, c.getF32Type(), 0);
+    c.eachVector(latent, [&](Val d, int64_t n) {
+      c.store(format.load(c, pages.cache(), page, record + d, n) * scale, records, {i, d});
+    });
+  }
+
+  void widenE4M3(Val page, Val record, Val i) {
+    for (int64_t first = 0; first < latent; first += 128) {
       Val scale = c.loadBytes(pages.cache(), {page, record + (latent + first / 128 * 4)}, c.getF32Type(), 0);
       const int64_t size = std::min<int64_t>(128, latent - first);
       auto each = [&](llvm::function_ref<Val(Val)> value) {
@@ -159,10 +169,6 @@ private:
           odd, {}, [&] { return each([&](Val v) { return c.fromE4M3(v) * scale; }); },
           [&] { return each([&](Val v) { return c.fromE4M3(v, scale); }); });
     }
-    const int64_t behind = recordBytes - rope * 2;
-    c.eachVector(rope, [&](Val d, int64_t n) {
-      c.store(CacheFormat{"bf16"}.load(c, pages.cache(), page, record + d * 2 + behind, n), records, {i, d + latent});
-    });
   }
 
   // scores[0 … n-1][h …]: blocks of keys, so that a load of the query serves several.

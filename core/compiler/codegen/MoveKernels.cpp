@@ -175,18 +175,17 @@ LogicalResult appendKey(Kernel &k) {
 LogicalResult appendLatent(Kernel &k) {
   CodeBuilder &c = k.c;
   const Pages pages(k, 2);
-  const CacheFormat format{k.word("format")}, keyFormat{format.scaled() ? "bf16" : format.name};
-  const int64_t latent = k.size(0, 1), rope = k.size(1, 1), groups = format.f8() ? (latent + 127) / 128 : format.i8();
-  const int64_t key = latent * format.valueBytes() + groups * 4, bytes = key + rope * keyFormat.valueBytes();
+  const CacheFormat format{k.word("format")};
+  const int64_t latent = k.size(0, 1), rope = k.size(1, 1);
   eachAppended(k, pages, [&](Val t, Val page, Val token) {
-    Val record = token * bytes;
+    Val record = token * format.recordBytes(latent, rope);
     const int64_t step = format.f8() ? 128 : latent;
     for (int64_t first = 0; first < latent; first += step)
       append(k, format, pages, page, record + first * format.valueBytes(), std::min(step, latent - first),
              record + (latent + first / 128 * 4), [&](Val d, int64_t n) {
                return c.load(k.tensor(0), {t, d + first}, n);
              });
-    append(k, keyFormat, pages, page, record + key, rope, record, [&](Val d, int64_t n) {
+    append(k, format.keyFormat(), pages, page, record + format.keyByte(latent), rope, record, [&](Val d, int64_t n) {
       return c.load(k.tensor(1), {t, d}, n);
     });
   });

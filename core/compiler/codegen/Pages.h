@@ -36,6 +36,13 @@ struct CacheFormat {
   bool i8() const { return name == "i8"; }
   bool scaled() const { return f8() || i8(); }
   int64_t valueBytes() const { return scaled() ? 1 : name == "bf16" ? 2 : 4; }
+  /// float32 scales of a latent in its record.
+  int64_t latentScales(int64_t latent) const { return f8() ? (latent + 127) / 128 : i8() ? 1 : 0; }
+  /// What the roped key behind a latent is in.
+  CacheFormat keyFormat() const { return {scaled() ? "bf16" : name}; }
+  /// Where that key begins in a record.
+  int64_t keyByte(int64_t latent) const { return latent * valueBytes() + latentScales(latent) * 4; }
+  int64_t recordBytes(int64_t latent, int64_t rope) const { return keyByte(latent) + rope * keyFormat().valueBytes(); }
   /// n values at a byte of a page; e4m3 and int8 without their scale.
   Val load(CodeBuilder &c, mlir::Value cache, Val page, Val byte, int64_t n) const;
 };

@@ -45,7 +45,7 @@ struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
       return signalPassFailure();
     }
     std::string format = !kvDtype.empty() ? kvDtype.getValue() : numerics == "fast" ? "f8" : "f32";
-    if (!llvm::is_contained({"f8", "i8", "bf16", "f32"}, format)) {
+    if (!isCacheFormat(format)) {
       module.emitError("kv-dtype '") << format << "' is not one of f8, i8, bf16, f32";
       return signalPassFailure();
     }

@@ -74,12 +74,11 @@ private:
     if (reuse < 0)
       return getOperation().emitError("lm-vary-attention: reuse is ")
              << reuse << "; want the layers that share, from 1";
-    if (!indexFormat.empty() && !llvm::is_contained({"f8", "i8", "bf16", "f32"}, indexFormat))
-      return getOperation().emitError("lm-vary-attention: index-format is '")
-             << indexFormat << "'; want f8, i8, bf16 or f32";
-    if (!latentFormat.empty() && !llvm::is_contained({"f8", "i8", "bf16", "f32"}, latentFormat))
-      return getOperation().emitError("lm-vary-attention: latent-format is '")
-             << latentFormat << "'; want f8, i8, bf16 or f32";
+    for (auto [name, value] :
+         {std::pair<StringRef, StringRef>("index-format", indexFormat), {"latent-format", latentFormat}})
+      if (!value.empty() && !isCacheFormat(value))
+        return getOperation().emitError("lm-vary-attention: ")
+               << name << " is '" << value << "'; want f8, i8, bf16 or f32";
     if (dense && (top || block || window || reuse || !indexFormat.empty()))
       return getOperation().emitError("lm-vary-attention: dense attention selects nothing; drop the other options");
     return success();
