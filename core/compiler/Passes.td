@@ -33,7 +33,8 @@ def LMVaryAttention : Pass<"lm-vary-attention", "::mlir::ModuleOp"> {
     Changes what every selection of a resolved model does, so that a variant can be tried without another model file; without
     options it changes nothing. `dense` drops selection and indexer. `top` is another k. `block` puts `lm.dsa.block_scores` and `window`
     `lm.dsa.window_scores` in front of the selection. `index-format` and `latent-format` say what the pages
-    of the indexer's keys and of the latents hold. With `reuse` every so many layers of the step attend to the selection of the first of
+    of the indexer's keys and of the latents hold. `expanded` attends to keys and values of each head instead of latents
+    (`#lm.mla`, form). With `reuse` every so many layers of the step attend to the selection of the first of
     them, and have no indexer of their own; their layers then run as runs of one.
 
         %sel = lm.dsa.select %s top 2048
@@ -48,6 +49,7 @@ def LMVaryAttention : Pass<"lm-vary-attention", "::mlir::ModuleOp"> {
     Option<"block", "block", "int64_t", /*default=*/"0", "Select whole blocks of so many positions">,
     Option<"window", "window", "int64_t", /*default=*/"0", "Always select so many of the newest positions">,
     Option<"reuse", "reuse", "int64_t", /*default=*/"0", "Layers that share one selection">,
+    Option<"expanded", "expanded", "bool", /*default=*/"false", "Attend to keys and values of each head, not to latents">,
     Option<"indexFormat", "index-format", "std::string", /*default=*/"\"\"", "Pages of the indexer's keys: f8, i8, bf16 or f32">,
     Option<"latentFormat", "latent-format", "std::string", /*default=*/"\"\"", "Pages of the latents: f8, i8, bf16 or f32">];
 }
@@ -60,7 +62,8 @@ def LMAbsorbMLA : Pass<"lm-absorb-mla", "::mlir::ModuleOp"> {
   let summary = "Attention over latents: W_UK to the query, W_UV behind the sum";
   let description = [{
     q·(W_UK c) = (W_UKᵀ q)·c and Σ a (W_UV c) = W_UV (Σ a c): two small products per head, and attention reads one latent a
-    position for all heads. `lm.mla.attend` becomes `lm.rope`, `lm.head_linear`, `lm.mla.attend_latent`, `lm.head_linear`.
+    position for all heads. `lm.mla.attend` becomes `lm.rope`, `lm.head_linear`, `lm.mla.attend_latent`, `lm.head_linear`; where its schedule says
+    `form = expanded` nothing is absorbed, and it becomes `lm.rope`, `lm.mla.attend_expanded`.
   }];
 }
 
@@ -118,6 +121,19 @@ def LMSchedule : Pass<"lm-schedule", "::mlir::ModuleOp"> {
     Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">,
     Option<"generate", "generate", "std::string", /*default=*/"\"\"", "Ops to generate whatever the manifest has: dsa.*,moe.route">,
     Option<"tuningFile", "tuning", "std::string", /*default=*/"\"\"", "A record modelc tune wrote; its entries count whatever their device">];
+}
+
+def LMSplitKeys : Pass<"lm-split-keys", "::mlir::ModuleOp"> {
+  let summary = "Attention over parts of the keys, where a schedule splits them";
+  let description = [{
+    The parts of a row are work items of their own: a step of few rows occupies more cores. What a part adds to a row is as large as the
+    row, so memory for activations grows by `split` times that.
+
+        %o = lm.mla.attend_latent %q, %r, %c scale 1.0e-2 format "f8" schedule #lm.mla<code = generated, split = 4>
+        // becomes
+        %p = lm.mla.attend_parts %q, %r, %c parts 4 scale 1.0e-2 format "f8" schedule #lm.mla<code = generated, split = 4>
+        %o = lm.mla.merge_parts %p
+  }];
 }
 
 def LMFuse : Pass<"lm-fuse", "::mlir::ModuleOp"> {

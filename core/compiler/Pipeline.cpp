@@ -26,6 +26,7 @@ std::vector<PipelineStep> buildPipeline(const CompileOptions &options) {
   add(createLMQuantize({options.weights_format, options.numerics, options.kv_dtype}));
   // 4. How, and with which kernels. Reference runs are compared value by value, so scores stay visible there.
   add(createLMSchedule(options.manifest, options.generate, options.tuned));
+  add(createLMSplitKeys());
   add(createLMFuse(options.manifest, /*keepScores=*/options.numerics == "reference"));
   add(createLMSelectKernels(options.manifest, options.backend, options.generate));
   // 5. When.

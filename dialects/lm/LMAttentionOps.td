@@ -51,6 +51,37 @@ def LM_MLAAttendLatentOp : LM_RowOp<"mla.attend_latent", "rrlr?", "scale= format
   let results = (outs LM_Rows:$out);
 }
 
+def LM_MLAAttendExpandedOp : LM_RowOp<"mla.attend_expanded", "rrlr?", "weight nope= scale= format=", "r",
+    "0 1 3? $pos $seq $pages %latent @weight | scale nope format"> {
+  let summary = "Attention over keys and values of each head, made of latents";
+  let description = [{`out[t, h] = Σ_p softmax(scale * (q_nope·W_UK c_p + q_rope·r_p)) W_UV c_p` over the selected positions in ascending order;
+    q_nope is the first `nope` values of q[t, h], `weight` is kv_b_proj: of each head W_UK (nope rows), then W_UV.
+    (C1) q [?, heads, at least nope], q_rope [?, heads, rope]   (C2) sel is [?, k] of i32   (C3) the weight's rows divide by the heads into
+    more than nope each}];
+  let arguments = (ins LM_Rows:$q, LM_Rows:$q_rope, LM_LatentCache:$cache, Optional<LM_Rows>:$sel, LM_Weight:$weight, LM_Size:$nope,
+                       F64Attr:$scale, OptionalAttr<StrAttr>:$format);
+  let results = (outs LM_Rows:$out);
+}
+
+def LM_MLAAttendPartsOp : LM_RowOp<"mla.attend_parts", "rrlr?", "parts= scale= format= schedule=", "r",
+    "0 1 3? $pos $seq $pages %latent | scale parts format"> {
+  let summary = "Attention in latent space, each row's keys in parts";
+  let description = [{Made by `lm-split-keys`. Part i of n keys is keys i·⌈n/parts⌉ to (i+1)·⌈n/parts⌉ - 1 of `lm.mla.attend_latent`'s order;
+    out[t, h, i] holds Σ e^(s - m) c_p of that part, then m, its largest score s (0 without keys), then Σ e^(s - m).
+    (C1) and (C2) of `lm.mla.attend_latent`   (C3) parts is 1 to 64}];
+  let arguments = (ins LM_Rows:$q_lat, LM_Rows:$q_rope, LM_LatentCache:$cache, Optional<LM_Rows>:$sel, I64Attr:$parts, F64Attr:$scale,
+                       OptionalAttr<StrAttr>:$format, OptionalAttr<LM_MLASchedule>:$schedule);
+  let results = (outs LM_Rows:$out);
+}
+
+def LM_MLAMergePartsOp : LM_RowOp<"mla.merge_parts", "r", "", "r", "0", [Pure]> {
+  let summary = "Attention's result out of its parts";
+  let description = [{out[t, h] of `lm.mla.attend_latent`, from what `lm.mla.attend_parts` gave. A row without keys gives zeros.
+    (C1) x is [?, heads, parts, latent + 2]}];
+  let arguments = (ins LM_Rows:$x);
+  let results = (outs LM_Rows:$out);
+}
+
 def LM_DSAKeyOp : LM_RowOp<"dsa.key", "r", "weight norm dim= rope= pairs= eps= format=", "i"> {
   let summary = "Append a row's indexer key to the cache (composite)";
   let description = [{k = LayerNorm(wk x), roped on its first dimensions: in half-split pairs as DeepSeek-V3.2's lightning indexer does, or,

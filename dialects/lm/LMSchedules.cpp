@@ -22,16 +22,21 @@ LogicalResult within(Error emitError, StringRef constraint, StringRef name, int6
 
 } // namespace
 
-LogicalResult DSAScheduleAttr::verify(Error emitError, CodeSource, BoolAttr, int64_t rows, int64_t pages, Selection,
+LogicalResult DSAScheduleAttr::verify(Error emitError, CodeSource, BoolAttr, int64_t rows, int64_t pages, Order, Selection,
                                       int64_t block) {
   return success(succeeded(within(emitError, "(C1)", "rows", rows, 1, 64)) &&
                  succeeded(within(emitError, "(C1)", "pages", pages, 1, 64)) &&
                  succeeded(within(emitError, "(C2)", "block", block, 8, 65536)));
 }
 
-LogicalResult MLAScheduleAttr::verify(Error emitError, CodeSource, int64_t keys, int64_t heads) {
+LogicalResult MLAScheduleAttr::verify(Error emitError, CodeSource code, Form form, int64_t split, Order, Gather, int64_t rows,
+                                      int64_t keys, int64_t heads) {
+  if (form == Form::Expanded && code == CodeSource::Generated)
+    return emitError() << "(C4) form is expanded and code is generated; there is no such code, use code = library";
   return success(succeeded(within(emitError, "(C1)", "keys", keys, 1, 1024)) &&
-                 succeeded(within(emitError, "(C2)", "heads", heads, 1, 256)));
+                 succeeded(within(emitError, "(C2)", "heads", heads, 1, 256)) &&
+                 succeeded(within(emitError, "(C3)", "split", split, 1, 64)) &&
+                 succeeded(within(emitError, "(C3)", "rows", rows, 1, 64)));
 }
 
 bool modelc::lm::hasSchedule(Operation *op) { return isa<DSALogitsOp, DSASelectOp, MLAAttendLatentOp, MoERouteOp>(op); }
@@ -39,9 +44,9 @@ bool modelc::lm::hasSchedule(Operation *op) { return isa<DSALogitsOp, DSASelectO
 Attribute modelc::lm::makeSchedule(Operation *op, CodeSource code) {
   MLIRContext *context = op->getContext();
   if (isa<DSALogitsOp, DSASelectOp>(op))
-    return DSAScheduleAttr::get(context, code, BoolAttr(), 0, 0, Selection::Blocks, 0);
+    return DSAScheduleAttr::get(context, code, BoolAttr(), 0, 0, Order::Rows, Selection::Blocks, 0);
   if (isa<MLAAttendLatentOp>(op))
-    return MLAScheduleAttr::get(context, code, 0, 0);
+    return MLAScheduleAttr::get(context, code, Form::Absorbed, 0, Order::Rows, Gather::Row, 0, 0, 0);
   return MoEScheduleAttr::get(context, code);
 }
 
@@ -59,13 +64,21 @@ SmallVector<NamedAttribute> modelc::lm::codeParameters(Attribute schedule) {
     if (value)
       out.push_back(b.getNamedAttr(name, b.getI64IntegerAttr(value)));
   };
+  auto word = [&](StringRef name, StringRef value) { out.push_back(b.getNamedAttr(name, b.getStringAttr(value))); };
   if (auto dsa = dyn_cast<DSAScheduleAttr>(schedule)) {
     add("rows", dsa.getRows());
     add("pages", dsa.getPages());
+    if (dsa.getOrder() != Order::Rows)
+      word("order", stringifyOrder(dsa.getOrder()));
     if (dsa.getSelect() != Selection::Blocks)
-      out.push_back(b.getNamedAttr("select", b.getStringAttr(stringifySelection(dsa.getSelect()))));
+      word("select", stringifySelection(dsa.getSelect()));
     add("block", dsa.getBlock());
   } else if (auto mla = dyn_cast<MLAScheduleAttr>(schedule)) {
+    if (mla.getOrder() != Order::Rows)
+      word("order", stringifyOrder(mla.getOrder()));
+    if (mla.getGather() != Gather::Row)
+      word("gather", stringifyGather(mla.getGather()));
+    add("rows", mla.getRows());
     add("keys", mla.getKeys());
     add("heads", mla.getHeads());
   }

@@ -159,13 +159,40 @@ struct Infer {
              << q.getType() << ", w is " << w.getType() << "; want [?, heads, dim] and [?, heads]";
     return success();
   }
-  LogicalResult attendLatent(MLAAttendLatentOp o) {
-    ArrayRef<int64_t> q = shapeOf(o.getQLat()), r = shapeOf(o.getQRope());
+  LogicalResult attention(Value query, Value queryRope, Value sel) {
+    ArrayRef<int64_t> q = shapeOf(query), r = shapeOf(queryRope);
     if (q.size() != 3 || r.size() != 3 || q[1] != r[1])
-      return o.emitOpError("(C1) q_lat is ") << o.getQLat().getType() << ", q_rope is " << o.getQRope().getType();
-    if (o.getSel() && (shapeOf(o.getSel()).size() != 2))
-      return o.emitOpError("(C2) sel is ") << o.getSel().getType() << "; want [?, k]";
-    return same(o.getQLat());
+      return op->emitOpError("(C1) the query is ")
+             << query.getType() << ", q_rope is " << queryRope.getType() << "; want [?, heads, width] both";
+    if (sel && shapeOf(sel).size() != 2)
+      return op->emitOpError("(C2) sel is ") << sel.getType() << "; want [?, k]";
+    return success();
+  }
+  LogicalResult attendExpanded(MLAAttendExpandedOp o) {
+    if (failed(attention(o.getQ(), o.getQRope(), o.getSel())))
+      return failure();
+    const int64_t heads = shapeOf(o.getQ())[1], nope = sizeOf(o.getNope());
+    if (nope < 1 || nope > shapeOf(o.getQ())[2])
+      return o.emitOpError("(C1) takes ") << nope << " values of " << o.getQ().getType();
+    ArrayRef<int64_t> w = weightShape(o.getWeight());
+    if (w.size() != 2 || w[0] % heads || w[0] / heads <= nope)
+      return o.emitOpError("(C3) the weight gives ") << heads << " heads no more than " << nope << " rows each";
+    return add({heads, w[0] / heads - nope});
+  }
+  LogicalResult attendParts(MLAAttendPartsOp o) {
+    if (failed(attention(o.getQLat(), o.getQRope(), o.getSel())))
+      return failure();
+    const int64_t parts = o.getParts();
+    if (parts < 1 || parts > 64)
+      return o.emitOpError("(C3) parts is ") << parts << "; want 1 to 64";
+    ArrayRef<int64_t> q = shapeOf(o.getQLat());
+    return add({q[1], parts, q[2] + 2});
+  }
+  LogicalResult mergeParts(MLAMergePartsOp o) {
+    ArrayRef<int64_t> x = shapeOf(o.getX());
+    if (x.size() != 4 || x[3] < 3)
+      return o.emitOpError("(C1) x is ") << o.getX().getType() << "; want [?, heads, parts, latent + 2]";
+    return add({x[1], x[3] - 2});
   }
   LogicalResult route(MoERouteOp o) {
     int64_t experts = widthOf(o.getLogits()), groups = sizeOf(o.getGroups()), pick = sizeOf(o.getPick()),
@@ -257,7 +284,12 @@ struct Infer {
         .Case([&](MLAAppendOp o) { return append("(C1)", "latent", o.getFormat()); })
         .Case([&](DSAAppendOp o) { return append("(C1)", "index", o.getFormat()); })
         .Case([&](MLAAttendOp o) { return attend(o); })
-        .Case([&](MLAAttendLatentOp o) { return attendLatent(o); })
+        .Case([&](MLAAttendLatentOp o) {
+          return failed(attention(o.getQLat(), o.getQRope(), o.getSel())) ? failure() : same(o.getQLat());
+        })
+        .Case([&](MLAAttendExpandedOp o) { return attendExpanded(o); })
+        .Case([&](MLAAttendPartsOp o) { return attendParts(o); })
+        .Case([&](MLAMergePartsOp o) { return mergeParts(o); })
         .Case([&](DSAScoreOp o) {
           return success(succeeded(positive({{"heads", o.getHeads()}, {"dim", o.getDim()}})) &&
                          succeeded(pairs("(C1)", o.getPairs().value_or("half"))) && succeeded(add({kRows})));

@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 #define MODELC_ABI_MAJOR 1u
-#define MODELC_ABI_MINOR 4u
+#define MODELC_ABI_MINOR 5u
 
 #define MODELC_EXPORT __attribute__((visibility("default")))
 

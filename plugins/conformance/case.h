@@ -46,7 +46,7 @@ std::vector<Case> LinearCases();   // linear, linear_silu_mul, head_linear
 std::vector<Case> GroupedCases();  // grouped_linear, grouped_linear_silu_mul
 std::vector<Case> NormCases();     // rms_norm, add_rms_norm, layer_norm
 std::vector<Case> RowCases();      // embed, rope, hadamard, fake_quantize, add, copy, concat, take_rows
-std::vector<Case> MLACases();      // mla.append, mla.attend_latent
+std::vector<Case> MLACases();      // mla.*
 std::vector<Case> IndexerCases();  // dsa.*
 std::vector<Case> MoECases();      // moe.route, moe.dispatch, moe.combine
 

@@ -52,6 +52,22 @@ def test_generated_code_keeps_the_goldens(name, numerics):
     assert json.loads(result.stdout)["passed"]
 
 
+@pytest.mark.parametrize("name", ["tiny-fp8", "tiny-sparse", "tiny-dense-topk"])
+@pytest.mark.parametrize("schedule", ["code = library, form = expanded", "code = generated, split = 3, order = keys",
+                                      "code = generated, gather = page, rows = 5, keys = 40",
+                                      "code = generated, split = 2, gather = page"])
+def test_schedules_keep_the_goldens(name, schedule, tmp_path):
+    """Rows with and without a selection, in chunks and one by one."""
+    text = Path(MODEL).read_text()
+    model = tmp_path / "model.mlir"
+    model.write_text(text.replace('value @v_head_dim rope @rope', f'value @v_head_dim rope @rope schedule #lm.mla<{schedule}>'))
+    assert model.read_text() != text
+    for rows in (1, 50):
+        result = modelc("verify", model, "--backend", "cpu", "--golden", str(GOLDENS / name), "--json", "--max-rows", rows)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert json.loads(result.stdout)["passed"]
+
+
 def test_wrong_hidden_state_is_the_first_failure(tmp_path):
     golden = copy_golden("tiny-sparse", tmp_path)
 

@@ -140,7 +140,7 @@ std::string KernelText(const Launch& launch) {
   std::string text = launch.kernel;
   if (!launch.code.has_value()) return text;
   const nlohmann::json attributes = nlohmann::json::parse(launch.attributes, nullptr, false);
-  for (const char* name : {"rows", "pages", "select", "block", "keys", "heads"}) {
+  for (const char* name : {"parts", "order", "gather", "rows", "pages", "select", "block", "keys", "heads"}) {
     if (!attributes.is_object() || !attributes.contains(name)) continue;
     const nlohmann::json& value = attributes[name];
     absl::StrAppend(&text, ", ", name, " ", value.is_string() ? value.get<std::string>() : value.dump());

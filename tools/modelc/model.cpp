@@ -77,7 +77,7 @@ void DeclareModelFlags(po::options_description& options, po::positional_options_
        "a library with dialects or passes (MLIR plugins) that the model file or --source-passes use; may be repeated")
       ("source-passes", po::value<std::string>()->default_value(""), "passes over the model file before the compiler's own")
       ("attention", po::value<std::string>()->default_value(""),
-       "a variant of sparse attention, as options of lm-vary-attention: dense, or top=N block=N window=N reuse=N index-format=F latent-format=F")
+       "a variant of sparse attention, as options of lm-vary-attention: dense, or top=N block=N window=N reuse=N expanded index-format=F latent-format=F")
       ("kv-dtype", po::value<std::string>()->default_value(""), "cache pages: f8, i8, bf16 or f32")
       ("weights-format", po::value<std::string>()->default_value("f8"),
        "large matrices: f8 (as the checkpoint has them), bf16, int8 or int4 (docs/weight-formats.md)")

@@ -107,7 +107,7 @@ absl::StatusOr<Variant> Measure(po::variables_map flags, const std::string& name
 
 Json ToJson(const Variant& v) {
   return {{"variant", v.name},
-          {"recall", v.quality.recall()},
+          {"recall", v.quality.recall() ? Json(*v.quality.recall()) : Json()},
           {"perplexity", v.quality.perplexity()},
           {"accuracy", v.quality.accuracy()},
           {"answers", v.quality.answers},
@@ -120,7 +120,8 @@ Json ToJson(const Variant& v) {
 std::string TableText(const std::vector<Variant>& variants) {
   Table table({"variant", "mass kept", "perplexity", "accuracy", "tok/s", "cache read", "weights read", "cache held"}, 1);
   for (const Variant& v : variants) {
-    table.Row({v.name, absl::StrFormat("%.2f %%", 100 * v.quality.recall()), absl::StrFormat("%.4f", v.quality.perplexity()),
+    const std::optional<double> recall = v.quality.recall();
+    table.Row({v.name, recall ? absl::StrFormat("%.2f %%", 100 * *recall) : "", absl::StrFormat("%.4f", v.quality.perplexity()),
                absl::StrFormat("%.1f %%", 100 * v.quality.accuracy()), absl::StrFormat("%.1f", v.tokens_per_second),
                Bytes(static_cast<double>(v.cache_bytes)), Bytes(static_cast<double>(v.weight_bytes)),
                Bytes(static_cast<double>(v.token_bytes))});
@@ -133,7 +134,7 @@ std::vector<Plot> Plots(const std::vector<Variant>& variants) {
   Plot accuracy{"Answers right", "cache read for a token, kB", "%", {}};
   for (const Variant& v : variants) {
     const double kilobytes = static_cast<double>(v.cache_bytes) / 1e3;
-    mass.points.push_back({v.name, kilobytes, 100 * v.quality.recall()});
+    if (v.quality.recall()) mass.points.push_back({v.name, kilobytes, 100 * *v.quality.recall()});
     accuracy.points.push_back({v.name, kilobytes, 100 * v.quality.accuracy()});
   }
   return {mass, accuracy};

@@ -55,20 +55,31 @@ struct Family {
 };
 const Family kFamilies[] = {
     {"dsa", {"dsa.logits", "dsa.select"}, {"dsa.logits", "dsa.select", "dsa.logits_select"}},
-    {"mla", {"mla.attend_latent"}, {"mla.attend_latent"}},
+    {"mla", {"mla.attend_latent"}, {"mla.attend_latent", "mla.attend_parts", "mla.merge_parts"}},
     {"moe", {"moe.route"}, {"moe.route"}},
 };
 
 struct Knob {
   const char *op, *name;
   std::vector<std::string> values;
+  const char* after = nullptr;  // a parameter without which it says nothing
 };
 // Of generated code.
 const Knob kKnobs[] = {
     {"dsa.logits", "rows", {"1", "4", "16", "64"}},  {"dsa.logits", "pages", {"2", "8", "32", "64"}},
+    {"dsa.logits", "order", {"keys"}},
     {"dsa.select", "select", {"threshold", "bits", "heap"}}, {"dsa.select", "block", {"32", "128", "1024"}},
-    {"mla.attend_latent", "keys", {"16", "32", "128"}}, {"mla.attend_latent", "heads", {"8", "16", "64"}},
+    {"mla.attend_latent", "split", {"2", "4", "8"}},
+    {"mla.attend_latent", "order", {"keys"}, "split"},
+    {"mla.attend_latent", "gather", {"page"}},
+    {"mla.attend_latent", "rows", {"2", "8", "16"}, "gather"},
+    {"mla.attend_latent", "keys", {"16", "32", "128"}},
+    {"mla.attend_latent", "heads", {"8", "16", "64"}},
 };
+
+bool Says(const Parameters& parameters, std::string_view name) {
+  return std::any_of(parameters.begin(), parameters.end(), [&](const auto& p) { return p.first == name; });
+}
 
 using Setting = std::map<std::string, Parameters>;  // by op; one that is absent keeps the default
 
@@ -182,6 +193,7 @@ class Tuner {
         const auto op = at.find(knob.op);
         if (op == at.end() || op->second.front().second != "generated") continue;
         const Setting before = at;
+        if (knob.after && !Says(op->second, knob.after)) continue;
         for (const std::string& value : knob.values) {
           Setting next = before;
           next[knob.op].emplace_back(knob.name, value);

@@ -17,6 +17,15 @@ inline constexpr int64_t kTileKeys = 64;  // records read at a time: 64 x 576 fl
 // a power of two apart would share a few sets of L1.
 inline int64_t ScoreStride(int64_t padded) { return padded + 16; }
 
+// Sizes of an attention over records.
+struct AttendShape {
+  LatentLayout layout;
+  int64_t heads;
+  int64_t query, value;             // floats of a head in q and in the result
+  const Tensor* weight = nullptr;   // kv_b_proj [heads · (nope + value), L], where records are expanded
+  int64_t nope = 0;
+};
+
 // Weights of a tile's keys, columns side by side, and what each column's earlier sums are to be multiplied by. Column c
 // sees the tile's first limit[c] keys.
 struct TileWeights {
@@ -48,9 +57,12 @@ void EachRecord(const Addresses& where, int64_t bytes, const Read& read) {
 
 class FloatRecords {
  public:
+  // Whether Load makes what belongs to one head of it.
+  static constexpr bool kExpands = false;
+
   // For up to `columns` queries, `padded` with those that fill a vector.
-  FloatRecords(const Simd& simd, const LatentLayout& layout, int64_t columns, int64_t padded, Carver& carver)
-      : simd_(simd), layout_(layout), width_(layout.latent + layout.rope) {
+  FloatRecords(const Simd& simd, const AttendShape& shape, int64_t columns, int64_t padded, Carver& carver)
+      : simd_(simd), layout_(shape.layout), width_(layout_.latent + layout_.rope) {
     query_ = carver.Take<float>(columns * width_);
     records_ = carver.Take<float>(kTileKeys * width_);
   }
@@ -61,7 +73,7 @@ class FloatRecords {
   }
 
   // A record that is not there is one of zeros.
-  void Load(const Addresses& where) const {
+  void Load(const Addresses& where, int64_t) const {
     EachRecord(where, layout_.record_bytes(), [&](int64_t i) {
       if (where.records[i])
         layout_.Read(simd_, where.records[i], records_ + i * width_);
@@ -92,8 +104,11 @@ class FloatRecords {
 
 class Int8Records {
  public:
-  Int8Records(const Simd& simd, const LatentLayout& layout, int64_t columns, int64_t padded, Carver& carver)
-      : simd_(simd), layout_(layout), lanes_(PackedLanes(simd, layout.latent)), stride_(layout.latent + 16) {
+  static constexpr bool kExpands = false;
+
+  Int8Records(const Simd& simd, const AttendShape& shape, int64_t columns, int64_t padded, Carver& carver)
+      : simd_(simd), layout_(shape.layout), lanes_(PackedLanes(simd, layout_.latent)), stride_(layout_.latent + 16) {
+    const LatentLayout& layout = layout_;
     query_ = carver.Take<int32_t>(columns * lanes_);
     query_scales_ = carver.Take<I8Query>(columns);
     query_rope_ = carver.Take<float>(columns * layout.rope);
@@ -116,7 +131,7 @@ class Int8Records {
     for (int64_t i = 0; i < layout_.rope; ++i) query_rope_[column * layout_.rope + i] = rope[i] * inverse;
   }
 
-  void Load(const Addresses& where) const {
+  void Load(const Addresses& where, int64_t) const {
     const auto record = [&](int64_t i) {
       return i < where.n && where.records[i] ? reinterpret_cast<const int8_t*>(where.records[i]) : zeros_;
     };

@@ -11,6 +11,7 @@ namespace modelc::cpu {
 
 absl::StatusOr<std::unique_ptr<Kernel>> MakeLatentAppend(const nlohmann::json& attributes);
 absl::StatusOr<std::unique_ptr<Kernel>> MakeLatentAttend(const nlohmann::json& attributes);
+absl::StatusOr<std::unique_ptr<Kernel>> MakeExpandedAttend(const nlohmann::json& attributes);
 
 }  // namespace modelc::cpu
 

@@ -83,7 +83,7 @@ struct LatentLayout {
     }
   }
 
-  // out [latent + rope]; of formats but i8, whose records are read as they are.
+  // out [latent + rope]
   void Read(const Simd& simd, const std::byte* record, float* out) const {
     switch (format) {
       case CacheFormat::kF8:
@@ -100,8 +100,14 @@ struct LatentLayout {
       case CacheFormat::kF32:
         std::memcpy(out, record, (latent + rope) * 4);
         break;
-      case CacheFormat::kI8:
+      case CacheFormat::kI8: {
+        float scale;
+        std::memcpy(&scale, record + latent, 4);
+        const auto* values = reinterpret_cast<const int8_t*>(record);
+        for (int64_t d = 0; d < latent; ++d) out[d] = static_cast<float>(values[d]) * scale;
+        simd.from_bf16(reinterpret_cast<const uint16_t*>(record + latent + 4), 1, rope, out + latent);
         break;
+      }
     }
   }
 

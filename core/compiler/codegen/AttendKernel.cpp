@@ -1,11 +1,16 @@
-//===- AttendKernel.cpp - mla.attend_latent -------------------------------===//
+//===- AttendKernel.cpp - mla.attend_latent, mla.attend_parts, mla.merge_parts -===//
 //
-// An item is a row and a group of its heads. Records are widened to float32 a tile of keys at a time; scores have heads
-// side by side, weighted sums the latent's values, so nothing is summed across lanes. Softmax runs along: a tile's sums
-// are relative to the largest score so far.
+// An item is a row and a group of its heads, over all its keys or a part of them. Records are widened to float32 a tile
+// of keys at a time; scores have heads side by side, weighted sums the latent's values, so nothing is summed across
+// lanes. Softmax runs along: a tile's sums are relative to the largest score so far.
+//
+// Gathered by page, an item is a few rows that go through the positions together: a tile is a range of positions, and a
+// record that several of them want is widened once. What a row sums, and in which order, follows from its own keys.
 //
 //===----------------------------------------------------------------------===//
 #include "core/compiler/codegen/Pages.h"
+
+#include <limits>
 
 using namespace mlir;
 
@@ -16,9 +21,12 @@ class Attend {
 public:
   Attend(Kernel &k)
       : k(k), c(k.c), pages(k, 3), format{k.word("format")}, heads(k.size(0, 1)), latent(k.size(0, 2)),
-        rope(k.size(1, 2)), width(latent + rope), side(2 * c.lanes()), block(6),
+        rope(k.size(1, 2)), width(latent + rope), together(k.word("gather") == "page"), vectors(c.lanes() > 8 && !together ? 16 : 12),
+        side(heads <= c.lanes() ? c.lanes() : 2 * c.lanes()), block(vectors * c.lanes() / side),
         tile(k.tile("keys", DefaultTiles::keys)),
-        group((std::min(k.tile("heads", DefaultTiles::heads), heads) + side - 1) / side * side) {}
+        group((std::min(k.tile("heads", DefaultTiles::heads), heads) + side - 1) / side * side),
+        parts(k.request.op == "mla.attend_parts" ? k.integer("parts") : 1),
+        tileRows(together ? k.tile("rows", DefaultTiles::sharing) : 1) {}
 
   LogicalResult run() {
     if (heads <= 0 || latent <= 0 || rope < 0)
@@ -27,49 +35,174 @@ public:
     if (k.size(6, 1) != kPageTokens * recordBytes)
       return k.error() << "pages of " << k.size(6, 1) << " bytes; records in format " << format.name << " make "
                        << kPageTokens * recordBytes;
-    Type f32 = c.getF32Type();
-    query = k.scratch({width, group}, f32);
+    Type f32 = c.getF32Type(), i32 = c.getI32Type();
+    query = k.scratch({tileRows, width, group}, f32);
     records = k.scratch({tile + block, width}, f32);
     scores = k.scratch({tile + block, group}, f32);
-    most = k.scratch({group}, f32);
-    sums = k.scratch({group}, f32);
+    most = k.scratch({tileRows, group}, f32);
+    sums = k.scratch({tileRows, group}, f32);
     factors = k.scratch({group}, f32);
-    values = k.scratch({group, latent}, f32);
+    values = k.scratch({tileRows, group, latent}, f32);
     if (format.i8())
       rounded = k.scratch({latent}, c.getI8Type());
+    if (together) {
+      wanted = k.scratch({tile + block}, i32);
+      widened = k.scratch({tile}, i32);
+      next = k.scratch({tileRows}, i32);
+      last = k.scratch({tileRows}, i32);
+    }
     // What stands behind the last key of a tile is computed and not used; it must be memory all the same.
-    k.forItems({{0, 0}, {0, 1, group}}, [&](ArrayRef<Val> place) {
-      c.ifThen(pages.visible(place[0]) > 0, [&] { attend(place[0], place[1] * group); });
-    });
+    auto item = [&](Val rows, Val part, Val heads) {
+      if (together)
+        return attendTogether(rows * tileRows, part, heads * group);
+      c.ifThen(pages.visible(rows) > 0, [&] { attend(rows, part, heads * group); });
+    };
+    const Kernel::GridDim rows{0, 0, tileRows}, part{7, 2}, groups{0, 1, group};
+    if (parts == 1)
+      k.forItems({rows, groups}, [&](ArrayRef<Val> place) { item(place[0], c.index(0), place[1]); });
+    else if (k.word("order") == "keys")
+      k.forItems({part, rows, groups}, [&](ArrayRef<Val> place) { item(place[1], place[0], place[2]); });
+    else
+      k.forItems({rows, part, groups}, [&](ArrayRef<Val> place) { item(place[0], place[1], place[2]); });
     return success();
   }
 
 private:
   Val zeros(int64_t n) { return c.number(0, c.vectorOf(c.getF32Type(), n)); }
+  Val headCount(Val firstHead) { return min(c.index(group), c.index(heads) - firstHead); }
 
-  void attend(Val t, Val firstHead) {
-    Val count = min(c.index(group), c.index(heads) - firstHead), keys = countKeys(t);
-    loadQuery(t, firstHead, count);
-    c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) {
-      c.store(c.number(-__builtin_inf(), c.vectorOf(c.getF32Type(), side)), most, {h});
-      c.store(zeros(side), sums, {h});
-    });
-    c.loop(group, [&](Val h) { c.eachVector(latent, [&](Val d, int64_t n) { c.store(zeros(n), values, {h, d}); }); });
-    c.loop(c.index(0), keys, c.index(tile), [&](Val first) {
-      Val n = min(c.index(tile), keys - first);
+  void attend(Val t, Val part, Val firstHead) {
+    Val row = c.index(0);
+    start(t, row, firstHead);
+    auto [from, to] = keysOf(t, part);
+    c.loop(from, to, c.index(tile), [&](Val first) {
+      Val n = min(c.index(tile), to - first);
       c.loop(n, [&](Val i) { loadRecord(t, positionOf(t, first + i), i); });
-      c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) {
-        score(h, n);
-        softmax(h, n);
-      });
-      addValues(n);
+      addTile(row, n);
     });
-    c.loop(count, [&](Val h) {
-      Val factor = select(keys == 0, c.f32(0), 1.0 / c.load(sums, {h}));
+    finish(t, row, part, firstHead);
+  }
+
+  void attendTogether(Val firstRow, Val part, Val firstHead) {
+    Val lastRow = min(firstRow + tileRows, c.dim(k.tensor(0), 0));
+    Type index = c.getIndexType();
+    auto eachRow = [&](llvm::function_ref<void(Val t, Val row)> body) {
+      c.loop(firstRow, lastRow, c.index(1), [&](Val t) {
+        c.ifThen(pages.visible(t) > 0, [&] { body(t, t - firstRow); });
+      });
+    };
+    c.loop(tile + block, [&](Val i) { c.store(c.i32(0), wanted, {i}); });
+    c.loop(tileRows, [&](Val row) {
+      c.store(c.i32(0), next, {row});
+      c.store(c.i32(0), last, {row});
+    });
+    eachRow([&](Val t, Val row) {
+      start(t, row, firstHead);
+      auto [from, to] = keysOf(t, part);
+      c.store(convert(from, c.getI32Type()), next, {row});
+      c.store(convert(to, c.getI32Type()), last, {row});
+    });
+    // The positions that any row has keys at.
+    constexpr int64_t kBeyondAll = int64_t{1} << 40;
+    CodeBuilder::Vals range = c.loop(
+        firstRow, lastRow, c.index(1), {c.index(kBeyondAll), c.index(0)}, [&](Val t, ArrayRef<Val> so) {
+          Val from = at(next, t - firstRow), to = at(last, t - firstRow);
+          return c.ifElse(
+              from < to, {index, index},
+              [&] {
+                return CodeBuilder::Vals{min(positionOf(t, from), so[0]), max(positionOf(t, to - 1) + 1, so[1])};
+              },
+              [&] { return CodeBuilder::Vals(so); });
+        });
+    c.loop(range[0] / tile * tile, range[1], c.index(tile), [&](Val base) {
+      // The sequence whose records are widened; padding rows have -1.
+      c.loop(firstRow, lastRow, c.index(1), {c.i32(-1)}, [&](Val t, ArrayRef<Val> loaded) {
+        Val row = t - firstRow, n = takeWanted(t, row, base), sequence = pages.sequence(t);
+        return c.ifElse(
+            n > 0, {sequence.type()},
+            [&] {
+              c.ifThen(sequence != loaded[0],
+                       [&] { c.loop(tile, [&](Val i) { c.store(c.i32(0), widened, {i}); }); });
+              c.loop(n, [&](Val i) {
+                Val slot = at(wanted, i);
+                c.ifThen(c.load(widened, {slot}) == 0, [&] {
+                  loadRecord(t, base + slot, slot);
+                  c.store(c.i32(1), widened, {slot});
+                });
+              });
+              addTile(row, n);
+              return CodeBuilder::Vals{sequence};
+            },
+            [&] { return CodeBuilder::Vals{loaded[0]}; });
+      });
+    });
+    eachRow([&](Val t, Val row) { finish(t, row, part, firstHead); });
+  }
+
+  Val at(Value numbers, Val i) { return convert(c.load(numbers, {i}), c.getIndexType()); }
+
+  // Notes where in the tile that begins at position `base` the row's keys are, and passes them by.
+  Val takeWanted(Val t, Val row, Val base) {
+    Val from = at(next, row), to = at(last, row);
+    Val end = c.loopWhile(
+        {from},
+        [&](ArrayRef<Val> i) {
+          // Not read beyond the end.
+          return c.ifElse(
+              i[0] < to, {c.getI1Type()}, [&] { return CodeBuilder::Vals{positionOf(t, i[0]) < base + tile}; },
+              [&] { return CodeBuilder::Vals{c.number(0, c.getI1Type())}; })[0];
+        },
+        [&](ArrayRef<Val> i) {
+          c.store(convert(positionOf(t, i[0]) - base, c.getI32Type()), wanted, {i[0] - from});
+          return CodeBuilder::Vals{i[0] + 1};
+        })[0];
+    c.store(convert(end, c.getI32Type()), next, {row});
+    return end - from;
+  }
+
+  void start(Val t, Val row, Val firstHead) {
+    loadQuery(t, row, firstHead, headCount(firstHead));
+    c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) {
+      c.store(c.number(-__builtin_inf(), c.vectorOf(c.getF32Type(), side)), most, {row, h});
+      c.store(zeros(side), sums, {row, h});
+    });
+    c.loop(group,
+           [&](Val h) { c.eachVector(latent, [&](Val d, int64_t n) { c.store(zeros(n), values, {row, h, d}); }); });
+  }
+
+  // Adds the tile's n keys to a row's sums.
+  void addTile(Val row, Val n) {
+    c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) {
+      score(row, h, n);
+      softmax(row, h, n);
+    });
+    addValues(row, n);
+  }
+
+  void finish(Val t, Val row, Val part, Val firstHead) {
+    Value out = k.tensor(7);
+    c.loop(headCount(firstHead), [&](Val h) {
+      Val sum = c.load(sums, {row, h}), head = firstHead + h;
+      if (k.request.op == "mla.attend_parts") {
+        c.eachVector(latent, [&](Val d, int64_t n) { c.store(c.load(values, {row, h, d}, n), out, {t, head, part, d}); });
+        c.store(select(sum == 0.0, c.f32(0), c.load(most, {row, h})), out, {t, head, part, c.index(latent)});
+        c.store(sum, out, {t, head, part, c.index(latent + 1)});
+        return;
+      }
+      Val factor = select(sum == 0.0, c.f32(0), 1.0 / sum);
       c.eachVector(latent, [&](Val d, int64_t n) {
-        c.store(c.load(values, {h, d}, n) * factor, k.tensor(7), {t, firstHead + h, d});
+        c.store(c.load(values, {row, h, d}, n) * factor, out, {t, head, d});
       });
     });
+  }
+
+  // Numbers of the row's keys that belong to a part.
+  std::pair<Val, Val> keysOf(Val t, Val part) {
+    Val keys = countKeys(t);
+    if (parts == 1)
+      return {c.index(0), keys};
+    Val each = (keys + (parts - 1)) / parts;
+    return {min(part * each, keys), min((part + 1) * each, keys)};
   }
 
   // The length of the row's list, which -1 ends; all it sees where there is none.
@@ -94,9 +227,9 @@ private:
   Val positionOf(Val t, Val i) { return k.has(2) ? convert(c.load(k.tensor(2), {t, i}), c.getIndexType()) : i; }
 
   // Heads side by side; what is beyond the last head is 0.
-  void loadQuery(Val t, Val firstHead, Val count) {
+  void loadQuery(Val t, Val row, Val firstHead, Val count) {
     c.loop(width, [&](Val d) {
-      c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) { c.store(zeros(side), query, {d, h}); });
+      c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) { c.store(zeros(side), query, {row, d, h}); });
     });
     c.loop(count, [&](Val h) {
       if (format.i8()) {
@@ -106,11 +239,11 @@ private:
               return c.load(k.tensor(0), {t, firstHead + h, d}, n);
             },
             [&](Val d, int64_t, Val v) { c.store(v, rounded, {d}); });
-        c.loop(latent, [&](Val d) { c.store(convert(c.load(rounded, {d}), c.getF32Type()) * scale, query, {d, h}); });
+        c.loop(latent, [&](Val d) { c.store(convert(c.load(rounded, {d}), c.getF32Type()) * scale, query, {row, d, h}); });
       } else {
-        c.loop(latent, [&](Val d) { c.store(c.load(k.tensor(0), {t, firstHead + h, d}), query, {d, h}); });
+        c.loop(latent, [&](Val d) { c.store(c.load(k.tensor(0), {t, firstHead + h, d}), query, {row, d, h}); });
       }
-      c.loop(rope, [&](Val d) { c.store(c.load(k.tensor(1), {t, firstHead + h, d}), query, {d + latent, h}); });
+      c.loop(rope, [&](Val d) { c.store(c.load(k.tensor(1), {t, firstHead + h, d}), query, {row, d + latent, h}); });
     });
   }
 
@@ -171,15 +304,20 @@ private:
     }
   }
 
+  // Which of the widened records is key i of the tile.
+  Val recordOf(Val i) { return together ? at(wanted, i) : i; }
+
   // scores[0 … n-1][h …]: blocks of keys, so that a load of the query serves several.
-  void score(Val h, Val n) {
+  void score(Val row, Val h, Val n) {
     c.loop(c.index(0), n, c.index(block), [&](Val i) {
-      CodeBuilder::Vals sum(block, zeros(side));
+      CodeBuilder::Vals sum(block, zeros(side)), record;
+      for (int64_t j = 0; j < block; ++j)
+        record.push_back(recordOf(i + j));
       sum = c.loop(c.index(0), c.index(width), c.index(1), sum, [&](Val d, ArrayRef<Val> before) {
-        Val column = c.load(query, {d, h}, side);
+        Val column = c.load(query, {row, d, h}, side);
         CodeBuilder::Vals after;
         for (int64_t j = 0; j < block; ++j)
-          after.push_back(fma(column, c.load(records, {i + j, d}), before[j]));
+          after.push_back(fma(column, c.load(records, {record[j], d}), before[j]));
         return after;
       });
       for (int64_t j = 0; j < block; ++j)
@@ -187,9 +325,9 @@ private:
     });
   }
 
-  void softmax(Val h, Val n) {
+  void softmax(Val row, Val h, Val n) {
     const double lowest = -__builtin_inf();
-    Val before = c.load(most, {h}, side);
+    Val before = c.load(most, {row, h}, side);
     Val top = c.loop(c.index(0), n, c.index(1), {before}, [&](Val i, ArrayRef<Val> so) {
       return CodeBuilder::Vals{max(c.load(scores, {i, h}, side), so[0])};
     })[0];
@@ -201,28 +339,28 @@ private:
     })[0];
     Val old = exp(before - base);
     c.store(old, factors, {h});
-    c.store(fma(c.load(sums, {h}, side), old, total), sums, {h});
-    c.store(top, most, {h});
+    c.store(fma(c.load(sums, {row, h}, side), old, total), sums, {row, h});
+    c.store(top, most, {row, h});
   }
 
-  // values[h] = factor[h] · values[h] + Σ_i scores[i][h] · records[i], by blocks of heads and of values.
-  void addValues(Val n) {
-    c.inBlocks(group, {block, 4, 2, 1}, [&](int64_t count, Val h) {
+  // values[row][h] = factor[h] · values[row][h] + Σ_i scores[i][h] · records[i], by blocks of heads and of values.
+  void addValues(Val row, Val n) {
+    c.inBlocks(std::min(group, heads), {vectors / 2, 4, 2, 1}, [&](int64_t count, Val h) {
       auto columns = [&](int64_t lanes, Val d) {
         CodeBuilder::Vals sum;
         for (int64_t j = 0; j < count; ++j)
-          sum.push_back(c.load(values, {h + j, d}, lanes) * c.load(factors, {h + j}));
+          sum.push_back(c.load(values, {row, h + j, d}, lanes) * c.load(factors, {h + j}));
         sum = c.loop(c.index(0), n, c.index(1), sum, [&](Val i, ArrayRef<Val> before) {
-          Val value = c.load(records, {i, d}, lanes);
+          Val value = c.load(records, {recordOf(i), d}, lanes);
           CodeBuilder::Vals after;
           for (int64_t j = 0; j < count; ++j)
             after.push_back(fma(value, c.load(scores, {i, h + j}), before[j]));
           return after;
         });
         for (int64_t j = 0; j < count; ++j)
-          c.store(sum[j], values, {h + j, d});
+          c.store(sum[j], values, {row, h + j, d});
       };
-      c.inBlocks(latent, {side, c.lanes(), 1}, [&](int64_t lanes, Val d) { columns(lanes, d); });
+      c.inBlocks(latent, {2 * c.lanes(), c.lanes(), 1}, [&](int64_t lanes, Val d) { columns(lanes, d); });
     });
   }
 
@@ -230,13 +368,55 @@ private:
   CodeBuilder &c;
   Pages pages;
   CacheFormat format;
-  const int64_t heads, latent, rope, width, side, block, tile, group;
+  const int64_t heads, latent, rope, width;
+  const bool together;
+  const int64_t vectors; // sums that fill the registers beside what a loop reads: columns, and places of records
+  const int64_t side, block, tile, group, parts;
+  const int64_t tileRows;
   int64_t recordBytes = 0;
   Value query, records, scores, most, sums, factors, values, rounded;
+  // Of rows that go together: places in the tile of a row's keys, which records of the tile are there, and the numbers
+  // of each row's next key and of the one behind its last.
+  Value wanted, widened, next, last;
 };
 
 } // namespace
 
 LogicalResult writeAttend(Kernel &k) { return Attend(k).run(); }
+
+LogicalResult writeMerge(Kernel &k) {
+  CodeBuilder &c = k.c;
+  const int64_t parts = k.size(0, 2), latent = k.size(0, 3) - 2;
+  if (parts <= 0 || latent <= 0)
+    return k.error() << "parts have no fixed size";
+  Value x = k.tensor(0), factors = k.scratch({parts}, c.getF32Type());
+  k.forItems({{1, 0}, {1, 1}}, [&](ArrayRef<Val> place) {
+    Val t = place[0], h = place[1];
+    auto sum = [&](Val start, llvm::function_ref<Val(Val so, Val part)> add) {
+      return c.loop(c.index(0), c.index(parts), c.index(1), {start},
+                    [&](Val part, ArrayRef<Val> so) { return CodeBuilder::Vals{add(so[0], part)}; })[0];
+    };
+    // What a part's sums are relative to; a part without keys has none, and its sums are 0 whatever they are times.
+    Val lowest = c.f32(-std::numeric_limits<float>::max());
+    auto largest = [&](Val part) {
+      Val none = c.load(x, {t, h, part, c.index(latent + 1)}) == 0.0;
+      return select(none, lowest, c.load(x, {t, h, part, c.index(latent)}));
+    };
+    Val top = sum(lowest, [&](Val so, Val part) { return max(largest(part), so); });
+    Val total = sum(c.f32(0), [&](Val so, Val part) {
+      Val factor = exp(largest(part) - top);
+      c.store(factor, factors, {part});
+      return fma(factor, c.load(x, {t, h, part, c.index(latent + 1)}), so);
+    });
+    Val factor = select(total == 0.0, c.f32(0), 1.0 / total);
+    c.eachVector(latent, [&](Val d, int64_t n) {
+      Val merged = sum(c.number(0, c.vectorOf(c.getF32Type(), n)), [&](Val so, Val part) {
+        return fma(c.load(x, {t, h, part, d}, n), c.splat(c.load(factors, {part}), n), so);
+      });
+      c.store(merged * factor, k.tensor(1), {t, h, d});
+    });
+  });
+  return success();
+}
 
 } // namespace modelc::codegen

@@ -25,6 +25,8 @@ const llvm::StringMap<Writer> &writers() {
                                               {"dsa.logits", writeLogits},
                                               {"dsa.select", writeSelect},
                                               {"mla.attend_latent", writeAttend},
+                                              {"mla.attend_parts", writeAttend},
+                                              {"mla.merge_parts", writeMerge},
                                               {"dsa.block_scores", writeRescore},
                                               {"dsa.window_scores", writeRescore},
                                               {"embed", writeMove},

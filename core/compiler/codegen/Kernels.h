@@ -44,6 +44,7 @@ struct DefaultTiles {
   static constexpr int64_t block = 512; // scores between two looks at how many are kept
   static constexpr int64_t maximum = 8; // scores of a block whose maximum is looked at first
   static constexpr int64_t keys = 64;   // records widened at a time
+  static constexpr int64_t sharing = 4; // rows that go through their positions together
   static constexpr int64_t heads = 32;  // their queries and values fit beside a tile of records
 };
 
@@ -119,7 +120,8 @@ llvm::LogicalResult writeRoute(Kernel &k);   // moe.route
 llvm::LogicalResult writeLogits(Kernel &k);  // dsa.logits
 llvm::LogicalResult writeSelect(Kernel &k);  // dsa.select
 llvm::LogicalResult writeRescore(Kernel &k); // dsa.block_scores, dsa.window_scores
-llvm::LogicalResult writeAttend(Kernel &k);  // mla.attend_latent
+llvm::LogicalResult writeAttend(Kernel &k);  // mla.attend_latent, mla.attend_parts
+llvm::LogicalResult writeMerge(Kernel &k);   // mla.merge_parts
 llvm::LogicalResult writeMove(Kernel &k);    // embed, take_rows, copy, concat, moe.dispatch, moe.combine, the appends
 llvm::LogicalResult writeLinear(Kernel &k);  // linear, head_linear, grouped_linear, and their gated forms
 

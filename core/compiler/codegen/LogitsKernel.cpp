@@ -35,8 +35,11 @@ public:
       keys = k.scratch({kPageTokens / kSide, width, kSide}, f32);
     }
     factors = k.scratch({kPageTokens}, f32);
-    k.forItems({{0, 0, tileRows}, {6, 1, blockPages * kPageTokens}},
-               [&](ArrayRef<Val> place) { item(place[0] * tileRows, place[1] * blockPages); });
+    const Kernel::GridDim rows{0, 0, tileRows}, keysOf{6, 1, blockPages * kPageTokens};
+    if (k.word("order") == "keys")
+      k.forItems({keysOf, rows}, [&](ArrayRef<Val> place) { item(place[1] * tileRows, place[0] * blockPages); });
+    else
+      k.forItems({rows, keysOf}, [&](ArrayRef<Val> place) { item(place[0] * tileRows, place[1] * blockPages); });
     return success();
   }
 

@@ -4,6 +4,7 @@
 #include "dialects/lm/LM.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 namespace modelc {
 #define GEN_PASS_DEF_LMTOKERNEL
@@ -41,6 +42,13 @@ Operation *makerOf(Value value) {
   while (auto layers = value.getDefiningOp<lm::LayersOp>())
     value = layers.getBody().front().getTerminator()->getOperand(cast<OpResult>(value).getResultNumber());
   return value.getDefiningOp();
+}
+
+// The list of positions an op attends to; null where it attends to all.
+Value selectionOf(Operation *op) {
+  return llvm::TypeSwitch<Operation *, Value>(op)
+      .Case<lm::MLAAttendLatentOp, lm::MLAAttendExpandedOp, lm::MLAAttendPartsOp>([](auto attend) { return attend.getSel(); })
+      .Default([](Operation *) { return Value(); });
 }
 
 class Lowering {
@@ -384,8 +392,8 @@ private:
                                statics.getDictionary(b.getContext()), b.getI64IntegerAttr(results), above, atMost,
                                op->getAttrOfType<ArrayAttr>("tap"), FlatSymbolRefAttr());
     };
-    auto attend = dyn_cast<lm::MLAAttendLatentOp>(op);
-    Operation *select = attend && attend.getSel() ? makerOf(attend.getSel()) : nullptr;
+    Value selection = selectionOf(op);
+    Operation *select = selection ? makerOf(selection) : nullptr;
     auto top = select ? dyn_cast_or_null<IntegerAttr>(select->getAttr("above")) : IntegerAttr();
     if (!top) {
       launch(tensors, op->getAttrOfType<IntegerAttr>("above"), IntegerAttr());

@@ -15,7 +15,7 @@ using namespace modelc::lm;
 
 // score = q_nope·(W_UK c) + q_rope·r = (W_UKᵀ q_nope)·c + q_rope·r, and Σ a (W_UV c) = W_UV (Σ a c): per head two small
 // products with kv_b_proj's halves, and attention reads one latent for all heads.
-static LogicalResult absorb(MLAAttendOp op) {
+static LogicalResult absorbOrExpand(MLAAttendOp op) {
   RopeTableOp rope = ropeTableOf(op, op.getRopeAttr());
   if (!rope)
     return failure();
@@ -35,6 +35,17 @@ static LogicalResult absorb(MLAAttendOp op) {
                                    {"first", num(nope)},
                                    {"dim", num(dim)},
                                    {"pairs", b.getStringAttr("interleaved")}});
+  const double scale = attentionFactor(rope) / std::sqrt(double(nope + dim));
+  if (op.getSchedule() && op.getSchedule()->getForm() == Form::Expanded) {
+    auto expanded = build<MLAAttendExpandedOp>(b, loc, {op.getQ(), ropedQuery.getOut(), op.getCache(), op.getSel()},
+                                               {{"weight", weight},
+                                                {"nope", num(nope)},
+                                                {"scale", b.getF64FloatAttr(scale)},
+                                                {"format", formatOf(op.getCache())}});
+    op.getOut().replaceAllUsesWith(expanded.getOut());
+    op.erase();
+    return success();
+  }
   auto query = build<HeadLinearOp>(b, loc, {op.getQ()},
                                    {{"weight", weight},
                                     {"x_first", num(0)},
@@ -42,7 +53,6 @@ static LogicalResult absorb(MLAAttendOp op) {
                                     {"first", num(0)},
                                     {"count", num(nope)},
                                     {"transposed", b.getUnitAttr()}});
-  const double scale = attentionFactor(rope) / std::sqrt(double(nope + dim));
   auto attend = build<MLAAttendLatentOp>(b, loc, {query.getOut(), ropedQuery.getOut(), op.getCache(), op.getSel()},
                                          {{"scale", b.getF64FloatAttr(scale)},
                                           {"format", formatOf(op.getCache())},
@@ -66,7 +76,7 @@ struct LMAbsorbMLA : modelc::impl::LMAbsorbMLABase<LMAbsorbMLA> {
     SmallVector<MLAAttendOp> ops;
     getOperation().walk([&](MLAAttendOp op) { ops.push_back(op); });
     for (MLAAttendOp op : ops)
-      if (failed(absorb(op)))
+      if (failed(absorbOrExpand(op)))
         return signalPassFailure();
   }
 };

@@ -58,6 +58,8 @@ struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
           << weightsFormat << "' rounds activations to int8, which numerics '" << numerics << "' does not; use fast";
       return signalPassFailure();
     }
+    // kv_b_proj, which an expanded attention multiplies records with, knows no rotation.
+    rotatesLatents = !module.walk([](MLAAttendExpandedOp) { return WalkResult::interrupt(); }).wasInterrupted();
     SmallVector<Operation *> ops;
     module.walk([&](Operation *op) { ops.push_back(op); });
     for (Operation *op : ops)
@@ -65,6 +67,8 @@ struct LMQuantize : modelc::impl::LMQuantizeBase<LMQuantize> {
   }
 
 private:
+  bool rotatesLatents = true;
+
   static bool rounds(StringRef format) {
     const std::optional<DType> type = ParseDType(format);
     return type && IsGrouped(*type);
@@ -78,7 +82,7 @@ private:
       return "";
     if (isa<LinearSiluMulOp, GroupedLinearOp, GroupedLinearSiluMulOp>(op) || (linear && !linear.getUnquantized()))
       return format;
-    if (isa<HeadLinearOp>(op) && !rounds(format))
+    if (isa<HeadLinearOp, MLAAttendExpandedOp>(op) && !rounds(format))
       return format;
     // Of what a quantized checkpoint keeps in bf16, the head alone is large.
     return linear && isHead(linear) && rounds(format) ? "int8" : "";
@@ -107,7 +111,7 @@ private:
   void quantize(Operation *op, StringRef format) {
     const bool deepseek = numerics == "deepseek";
     Builder b(op->getContext());
-    if (isa<MLAAppendOp, MLAAttendLatentOp, DSAAppendOp, DSALogitsOp>(op)) {
+    if (isa<MLAAppendOp, MLAAttendLatentOp, MLAAttendExpandedOp, DSAAppendOp, DSALogitsOp>(op)) {
       if (auto own = op->getAttrOfType<StringAttr>("format"))
         format = own.getValue();
       op->setAttr("format", b.getStringAttr(format));
@@ -115,7 +119,8 @@ private:
       if ((format == "f8" || format == "i8" || deepseek) && isa<DSAAppendOp, DSALogitsOp>(op))
         putBefore<HadamardOp>(op, 0);
       // Latents in int8 have one scale for all, so they are rotated too, and what attention makes of them back.
-      if (format == "i8" && isa<MLAAppendOp, MLAAttendLatentOp>(op) && llvm::isPowerOf2_64(width(op->getOperand(0)))) {
+      if (format == "i8" && rotatesLatents && isa<MLAAppendOp, MLAAttendLatentOp>(op) &&
+          llvm::isPowerOf2_64(width(op->getOperand(0)))) {
         putBefore<HadamardOp>(op, 0);
         if (isa<MLAAttendLatentOp>(op))
           putBehind<HadamardOp>(op);

@@ -38,9 +38,10 @@ Attribute complete(Operation *op, Attribute schedule) {
   if (dsa && dsa.getCode() == CodeSource::Generated && isa<DSALogitsOp>(op))
     return DSAScheduleAttr::get(context, dsa.getCode(), dsa.getFuse(),
                                 orElse(dsa.getRows(), fit(4 * shape[1] * shape[2], 64)),
-                                orElse(dsa.getPages(), codegen::DefaultTiles::pages), dsa.getSelect(), dsa.getBlock());
+                                orElse(dsa.getPages(), codegen::DefaultTiles::pages), dsa.getOrder(), dsa.getSelect(),
+                                dsa.getBlock());
   if (dsa && dsa.getCode() == CodeSource::Generated)
-    return DSAScheduleAttr::get(context, dsa.getCode(), dsa.getFuse(), dsa.getRows(), dsa.getPages(), dsa.getSelect(),
+    return DSAScheduleAttr::get(context, dsa.getCode(), dsa.getFuse(), dsa.getRows(), dsa.getPages(), dsa.getOrder(), dsa.getSelect(),
                                 orElse(dsa.getBlock(), dsa.getSelect() == Selection::Blocks
                                                            ? codegen::DefaultTiles::maximum
                                                            : codegen::DefaultTiles::block));
@@ -48,8 +49,9 @@ Attribute complete(Operation *op, Attribute schedule) {
   if (mla && mla.getCode() == CodeSource::Generated) {
     const int64_t heads = orElse(mla.getHeads(), std::min(+codegen::DefaultTiles::heads, shape[1]));
     const int64_t rope = cast<RankedTensorType>(op->getOperand(1).getType()).getShape()[2];
-    return MLAScheduleAttr::get(context, mla.getCode(), orElse(mla.getKeys(), fit(4 * (shape[2] + rope + heads), 1024)),
-                                heads);
+    const int64_t rows = mla.getGather() == Gather::Page ? orElse(mla.getRows(), codegen::DefaultTiles::sharing) : 0;
+    return MLAScheduleAttr::get(context, mla.getCode(), mla.getForm(), mla.getSplit(), mla.getOrder(), mla.getGather(), rows,
+                                orElse(mla.getKeys(), fit(4 * (shape[2] + rope + heads), 1024)), heads);
   }
   return schedule;
 }

@@ -57,6 +57,11 @@ struct LMVaryAttention : modelc::impl::LMVaryAttentionBase<LMVaryAttention> {
     }
     for (DSASelectOp select : selects)
       vary(select);
+    if (expanded)
+      getOperation().walk([&](MLAAttendOp op) {
+        op.setScheduleAttr(MLAScheduleAttr::get(&getContext(), CodeSource::Library, Form::Expanded, 0, Order::Rows,
+                                                Gather::Row, 0, 0, 0));
+      });
     if (!latentFormat.empty())
       getOperation().walk([&](MLALatentOp op) { op.setFormat(latentFormat.getValue()); });
     if (reuse > 1)

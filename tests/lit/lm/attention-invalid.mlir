@@ -27,7 +27,7 @@ lm.model @attend_latent_c1 {
     %x = lm.input "hidden" width 8 as tensor<?x8xf32>
     %q = lm.input "hidden" width 8 as tensor<?x2x8xf32>
     %c = lm.mla.append %x, %x as (tensor<?x8xf32>, tensor<?x8xf32>) -> !lm.cache<"latent">
-    // expected-error @below {{(C1) q_lat is 'tensor<?x2x8xf32>', q_rope is 'tensor<?x8xf32>'}}
+    // expected-error @below {{(C1) the query is 'tensor<?x2x8xf32>', q_rope is 'tensor<?x8xf32>'; want [?, heads, width] both}}
     %a = lm.mla.attend_latent %q, %x, %c scale 0.125 as (tensor<?x2x8xf32>, tensor<?x8xf32>, !lm.cache<"latent">) -> tensor<?x2x8xf32>
     lm.return ["hidden"] %a : tensor<?x2x8xf32>
   }
@@ -43,6 +43,56 @@ lm.model @attend_latent_c2 {
     // expected-error @below {{(C2) sel is 'tensor<?x2x8xf32>'; want [?, k]}}
     %a = lm.mla.attend_latent %q, %q, %c, %q scale 0.125 as (tensor<?x2x8xf32>, tensor<?x2x8xf32>, !lm.cache<"latent">, tensor<?x2x8xf32>) -> tensor<?x2x8xf32>
     lm.return ["hidden"] %a : tensor<?x2x8xf32>
+  }
+}
+
+// -----
+
+lm.model @attend_expanded_c1 {
+  lm.entry @step {
+    %x = lm.input "hidden" width 8 as tensor<?x8xf32>
+    %q = lm.input "hidden" width 8 as tensor<?x2x8xf32>
+    %c = lm.mla.append %x, %x as (tensor<?x8xf32>, tensor<?x8xf32>) -> !lm.cache<"latent">
+    // expected-error @below {{(C1) takes 9 values of 'tensor<?x2x8xf32>'}}
+    %a = lm.mla.attend_expanded %q, %q, %c <"w", "", tensor<24x8xf32>> nope 9 scale 0.125 as (tensor<?x2x8xf32>, tensor<?x2x8xf32>, !lm.cache<"latent">) -> tensor<?x2x3xf32>
+    lm.return ["hidden"] %a : tensor<?x2x3xf32>
+  }
+}
+
+// -----
+
+lm.model @attend_expanded_c3 {
+  lm.entry @step {
+    %x = lm.input "hidden" width 8 as tensor<?x8xf32>
+    %q = lm.input "hidden" width 8 as tensor<?x2x8xf32>
+    %c = lm.mla.append %x, %x as (tensor<?x8xf32>, tensor<?x8xf32>) -> !lm.cache<"latent">
+    // expected-error @below {{(C3) the weight gives 2 heads no more than 4 rows each}}
+    %a = lm.mla.attend_expanded %q, %q, %c <"w", "", tensor<8x8xf32>> nope 4 scale 0.125 as (tensor<?x2x8xf32>, tensor<?x2x8xf32>, !lm.cache<"latent">) -> tensor<?x2x3xf32>
+    lm.return ["hidden"] %a : tensor<?x2x3xf32>
+  }
+}
+
+// -----
+
+lm.model @attend_parts_c3 {
+  lm.entry @step {
+    %x = lm.input "hidden" width 8 as tensor<?x8xf32>
+    %q = lm.input "hidden" width 8 as tensor<?x2x8xf32>
+    %c = lm.mla.append %x, %x as (tensor<?x8xf32>, tensor<?x8xf32>) -> !lm.cache<"latent">
+    // expected-error @below {{(C3) parts is 0; want 1 to 64}}
+    %a = lm.mla.attend_parts %q, %q, %c parts 0 scale 0.125 as (tensor<?x2x8xf32>, tensor<?x2x8xf32>, !lm.cache<"latent">) -> tensor<?x2x1x10xf32>
+    lm.return ["hidden"] %a : tensor<?x2x1x10xf32>
+  }
+}
+
+// -----
+
+lm.model @merge_parts_c1 {
+  lm.entry @step {
+    %x = lm.input "hidden" width 8 as tensor<?x8xf32>
+    // expected-error @below {{(C1) x is 'tensor<?x8xf32>'; want [?, heads, parts, latent + 2]}}
+    %a = lm.mla.merge_parts %x as (tensor<?x8xf32>) -> tensor<?x8xf32>
+    lm.return ["hidden"] %a : tensor<?x8xf32>
   }
 }
 

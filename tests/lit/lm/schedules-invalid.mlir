@@ -52,6 +52,39 @@ lm.model @heads {
 
 // -----
 
+lm.model @split {
+  lm.block @b(%x) at "" {
+    %c = lm.mla.latent %x "norm" latent 8 rope @rope eps 1.0e-6
+    // expected-error @below {{(C3) split is 65; want 1 to 64}}
+    %a = lm.mla.attend %x, %c "kv_b" nope 4 value 4 rope @rope schedule #lm.mla<code = generated, split = 65>
+    lm.yield %a
+  }
+}
+
+// -----
+
+lm.model @together {
+  lm.block @b(%x) at "" {
+    %c = lm.mla.latent %x "norm" latent 8 rope @rope eps 1.0e-6
+    // expected-error @below {{(C3) rows is -2; want 1 to 64}}
+    %a = lm.mla.attend %x, %c "kv_b" nope 4 value 4 rope @rope schedule #lm.mla<code = generated, gather = page, rows = -2>
+    lm.yield %a
+  }
+}
+
+// -----
+
+lm.model @expanded {
+  lm.block @b(%x) at "" {
+    %c = lm.mla.latent %x "norm" latent 8 rope @rope eps 1.0e-6
+    // expected-error @below {{(C4) form is expanded and code is generated; there is no such code, use code = library}}
+    %a = lm.mla.attend %x, %c "kv_b" nope 4 value 4 rope @rope schedule #lm.mla<code = generated, form = expanded>
+    lm.yield %a
+  }
+}
+
+// -----
+
 lm.model @kind {
   lm.block @b(%x) at "" {
     // expected-error @below {{attribute 'schedule' failed to satisfy constraint}}

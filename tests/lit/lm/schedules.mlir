@@ -21,6 +21,15 @@ lm.model @source {
     %sel5 = lm.dsa.select %s top 16 schedule #lm.dsa<block = 16, select = blocks, code = generated>
     // CHECK: lm.mla.attend {{.*}} schedule #lm.mla<code = generated, keys = 16, heads = 8>
     %a = lm.mla.attend %x, %c, %sel "kv_b" nope 4 value 4 rope @rope schedule #lm.mla<code = generated, keys = 16, heads = 8>
+    // CHECK: lm.mla.attend {{.*}} schedule #lm.mla<code = library, form = expanded>
+    %a2 = lm.mla.attend %x, %c, %sel "kv_b" nope 4 value 4 rope @rope schedule #lm.mla<code = library, form = expanded>
+    // CHECK: lm.mla.attend {{.*}} schedule #lm.mla<code = generated, split = 2, order = keys, gather = page, rows = 8>
+    %a3 = lm.mla.attend %x, %c, %sel "kv_b" nope 4 value 4 rope @rope schedule #lm.mla<rows = 8, gather = page, order = keys, split = 2, code = generated>
+    // What is the default is not printed.
+    // CHECK: lm.mla.attend {{.*}} schedule #lm.mla<code = generated>
+    %a4 = lm.mla.attend %x, %c, %sel "kv_b" nope 4 value 4 rope @rope schedule #lm.mla<code = generated, form = absorbed, order = rows, gather = row>
+    // CHECK: lm.dsa.score {{.*}} schedule #lm.dsa<code = generated, order = keys>
+    %s2 = lm.dsa.score %x, %x, %k "wq_b" "weights_proj" heads 2 dim 8 rope @rope schedule #lm.dsa<code = generated, order = keys>
     // CHECK: lm.moe.route {{.*}} normalize 1 schedule #lm.moe<code = library>
     %w, %e = lm.moe.route %a "bias" groups 2 pick 1 top 2 scale 1.0 normalize 1 schedule #lm.moe<code = library>
     lm.yield %a

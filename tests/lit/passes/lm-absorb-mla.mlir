@@ -16,8 +16,13 @@ lm.model @m {
     // CHECK: %[[L:.*]] = lm.head_linear %[[Q]] <"kv_b.weight", {{.*}}, tensor<27x8xf8E4M3FN>> x_first 0 x_count 4 first 0 count 4 transposed as (tensor<?x3x6xf32>) -> tensor<?x3x8xf32>
     // CHECK: %[[A:.*]] = lm.mla.attend_latent %[[L]], %[[R]], %[[C]] scale 0.76499777
     // CHECK: lm.head_linear %[[A]] <"kv_b.weight", {{.*}}> x_first 0 x_count 8 first 4 count 5 as (tensor<?x3x8xf32>) -> tensor<?x3x5xf32>
+    // Expanded, nothing is absorbed.
+    // CHECK: %[[R2:.*]] = lm.rope %[[Q]]
+    // CHECK-NOT: lm.head_linear
+    // CHECK: lm.mla.attend_expanded %[[Q]], %[[R2]], %[[C]] <"kv_b.weight", {{.*}}, tensor<27x8xf8E4M3FN>> nope 4 scale 0.76499777{{.*}} as (tensor<?x3x6xf32>, tensor<?x3x2xf32>, !lm.cache<"latent">) -> tensor<?x3x5xf32>
     // CHECK-NOT: lm.mla.attend %
     %o = lm.mla.attend %q, %c "kv_b" nope 4 value 5 rope @rope
-    lm.return ["hidden"] %o
+    %e = lm.mla.attend %q, %c "kv_b" nope 4 value 5 rope @rope schedule #lm.mla<code = library, form = expanded>
+    lm.return ["hidden", "logits"] %o, %e
   }
 }

@@ -41,6 +41,9 @@ lm.model @m attributes {parameters = {}} {
     %a = lm.mla.attend_latent %ql, %qr, %c, %i scale 0.5 format "f8" schedule #lm.mla<code = generated> as (tensor<?x64x512xf32>, tensor<?x64x64xf32>, !lm.cache<"latent">, tensor<?x4xi32>) -> tensor<?x64x512xf32>
     %g = lm.input "hidden" width 8 as tensor<?x8xf32>
     %e:2 = lm.moe.route %g <"b", "", tensor<8xf32>> groups 2 pick 1 top 2 scale 1.0 normalize 1 as (tensor<?x8xf32>) -> (tensor<?x2xf32>, tensor<?x2xi32>)
+    // Four rows go through their positions together.
+    // LIBRARY: lm.mla.attend_latent {{.*}} schedule #lm.mla<code = generated, gather = page, rows = 4, keys = 64, heads = 32> as
+    %a2 = lm.mla.attend_latent %ql, %qr, %c, %i scale 0.5 format "f8" schedule #lm.mla<code = generated, gather = page> as (tensor<?x64x512xf32>, tensor<?x64x64xf32>, !lm.cache<"latent">, tensor<?x4xi32>) -> tensor<?x64x512xf32>
     lm.return ["hidden"] %a : tensor<?x64x512xf32>
   }
 }

@@ -1,6 +1,7 @@
 // RUN: modelc opt %s --until lm-vary-attention --attention 'top=5 block=4 window=2 index-format=bf16' | FileCheck %s --check-prefix=RULES
 // RUN: modelc opt %s --until lm-to-kernel %manifest --attention index-format=i8 | FileCheck %s --check-prefix=INT8
 // RUN: modelc opt %s --until lm-to-kernel %manifest --attention latent-format=i8 | FileCheck %s --check-prefix=LATENT
+// RUN: modelc opt %s --until lm-to-kernel %manifest --attention 'expanded latent-format=i8' | FileCheck %s --check-prefix=EXPANDED
 // RUN: modelc opt %s --until lm-vary-attention --attention dense | FileCheck %s --check-prefix=DENSE
 // RUN: modelc opt %s --until lm-vary-attention --attention reuse=2 | FileCheck %s --check-prefix=REUSE
 // RUN: modelc opt %s --until lm-to-kernel %manifest --attention reuse=2 | FileCheck %s --check-prefix=PROGRAM
@@ -32,6 +33,16 @@
 // LATENT-DAG: kernel.cache @index {{.*}} format "f8"
 // LATENT: "mla.append" {{.*}}format = "i8"
 // LATENT: "mla.attend_latent{{.*}}format = "i8"
+
+// Records are multiplied with kv_b_proj, which knows no rotation: the index keys alone are rotated.
+// EXPANDED-DAG: kernel.cache @latent layers 6 page_bytes 1280 format "i8"
+// EXPANDED-NOT: head_linear
+// EXPANDED: "mla.append" {{.*}}format = "i8"
+// EXPANDED-NOT: head_linear
+// EXPANDED-NOT: "mla.attend_latent"
+// EXPANDED: "mla.attend_expanded" {{.*}} static {format = "i8", nope = {{.*}} above 3
+// EXPANDED: "mla.attend_expanded" {{.*}} unit, {{.*}} at_most 3
+// EXPANDED-NOT: head_linear
 
 // DENSE-NOT: lm.dsa
 // DENSE: lm.mla.attend %{{[^,]*}}, %{{[^ ,]*}} <

@@ -28,9 +28,12 @@ TEST_P(CpuConformanceTest, Passes) {
   }
 }
 
+// All but what only generated code computes, as its schedule has split the keys (codegen_test runs it).
 std::vector<std::string> Ops() {
   std::set<std::string> ops = {"device", "manifest"};
   for (const Case& c : AllCases()) ops.insert(c.op);
+  ops.erase("mla.attend_parts");
+  ops.erase("mla.merge_parts");
   return {ops.begin(), ops.end()};
 }
 

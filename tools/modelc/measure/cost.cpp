@@ -125,6 +125,16 @@ Cost IndexScores(const Operands& o, size_t cache, const nlohmann::json& attribut
   return cost;
 }
 
+// q_lat [T, h, L], q_rope [T, h, R] against latents.
+Cost LatentAttention(const Operands& o, const nlohmann::json& attributes) {
+  const double seen = o.has(2) ? std::min(o.dim(2, 1), o.size(Size::kC)) : o.size(Size::kC);
+  const double rows = o.size(Size::kT), heads = o.dim(0, 1), latent = o.dim(0, 2), rope = o.dim(1, 2);
+  const double pairs = rows * seen * heads;
+  Cost cost = CacheProducts(4 * pairs * latent, pairs * (2 * rope + kExpFlops), attributes);
+  cost.cache_bytes = rows * seen * o.record_bytes(6);
+  return cost;
+}
+
 const std::map<std::string, Model, std::less<>>& Models() {
   static const auto* models = new std::map<std::string, Model, std::less<>>{
       {"embed", [](const Operands& o, const nlohmann::json&) {
@@ -169,14 +179,20 @@ const std::map<std::string, Model, std::less<>>& Models() {
        [](const Operands& o, const nlohmann::json&) { return Cost{.cache_bytes = o.size(Size::kT) * o.record_bytes(5)}; }},
       {"dsa.append",
        [](const Operands& o, const nlohmann::json&) { return Cost{.cache_bytes = o.size(Size::kT) * o.record_bytes(4)}; }},
-      {"mla.attend_latent",
+      {"mla.attend_latent", LatentAttention},
+      {"mla.attend_parts", LatentAttention},
+      {"mla.merge_parts", [](const Operands& o, const nlohmann::json&) { return Elementwise(o, 0, 2 * o.dim(0, 3)); }},
+      {"mla.attend_expanded",
        [](const Operands& o, const nlohmann::json& a) {
-         const double seen = o.has(2) ? std::min(o.dim(2, 1), o.size(Size::kC)) : o.size(Size::kC);
-         const double rows = o.size(Size::kT), heads = o.dim(0, 1), latent = o.dim(0, 2), rope = o.dim(1, 2);
-         const double pairs = rows * seen * heads;
-         Cost cost = CacheProducts(4 * pairs * latent, pairs * (2 * rope + kExpFlops), a);
-         cost.cache_bytes = rows * seen * o.record_bytes(6);
-         return cost;
+         // Every position is expanded for the rows of a tile together.
+         constexpr double kTileRows = 256;
+         const double rows = o.size(Size::kT), seen = o.size(Size::kC), heads = o.dim(0, 1), latent = o.dim(7, 1);
+         const double sequences = std::max(1.0, o.size(Size::kS)), tiles = sequences * std::ceil(rows / sequences / kTileRows);
+         const double nope = a.value("nope", 0.0), value = o.dim(8, 2), rope = o.dim(1, 2);
+         return Cost{.flops = 2 * tiles * seen * heads * (nope + value) * latent +
+                              rows * seen * heads * (2 * (nope + rope + value) + kExpFlops),
+                     .weight_bytes = o.weight_bytes(7),
+                     .cache_bytes = tiles * seen * o.record_bytes(6)};
        }},
       {"dsa.logits", [](const Operands& o, const nlohmann::json& a) { return IndexScores(o, 5, a); }},
       {"dsa.logits_select", [](const Operands& o, const nlohmann::json& a) { return IndexScores(o, 5, a); }},

@@ -21,10 +21,13 @@ constexpr std::string_view kLatent = "attention.latent", kKey = "attention.key",
                            kQueryRope = "attention.query_rope", kSelected = "attention.selected",
                            kOut = "attention.out";
 
+// What attends to latents, with queries in their space.
+bool AttendsLatents(const Launch& launch) { return launch.op == "mla.attend_latent" || launch.op == "mla.attend_parts"; }
+
 double ScaleOf(const Program& program) {
   for (const Repeat& repeat : program.FindEntry("step")->body) {
     for (const Launch& launch : repeat.launches) {
-      if (launch.op != "mla.attend_latent") continue;
+      if (!AttendsLatents(launch)) continue;
       const nlohmann::json attributes = nlohmann::json::parse(launch.attributes, nullptr, /*allow_exceptions=*/false);
       return attributes.is_object() ? attributes.value("scale", 1.0) : 1.0;
     }
@@ -121,7 +124,7 @@ void TapAttention(Program& program) {
         if (launch.op == "mla.append") {
           tap(kLatent, 0);
           tap(kKey, 1);
-        } else if (launch.op == "mla.attend_latent") {
+        } else if (AttendsLatents(launch)) {
           tap(kQueryLatent, 0);
           tap(kQueryRope, 1);
           if (launch.operands[2].kind == Operand::Kind::kBuffer) tap(kSelected, 2);

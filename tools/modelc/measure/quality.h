@@ -3,6 +3,7 @@
 #define MODELC_TOOLS_MODELC_MEASURE_QUALITY_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -25,8 +26,12 @@ struct Quality {
 
   double accuracy() const { return answers == 0 ? 0 : static_cast<double>(exact) / static_cast<double>(answers); }
   double perplexity() const;
-  // Of the softmax over all positions a row sees, the share on the positions its layer selected; 1 where all are.
-  double recall() const { return masses == 0 ? 1 : mass / static_cast<double>(masses); }
+  // Of the softmax over all positions a row sees, the share on the positions its layer selected; 1 where all are. Nothing
+  // where attention has no queries in latent space to tell it by (mla.attend_expanded).
+  std::optional<double> recall() const {
+    if (masses == 0) return std::nullopt;
+    return mass / static_cast<double>(masses);
+  }
 };
 
 // Makes the attention ops of `program` show what recall needs. Before Executor::Create.
