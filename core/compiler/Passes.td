@@ -231,7 +231,7 @@ def KernelGenerate : Pass<"kernel-generate", "::mlir::ModuleOp"> {
     op, attributes and tensors. Here the code can be read, and changed by hand before `kernel-compile` takes it.
   }];
   let options = [Option<"manifestFile", "manifest", "std::string", /*default=*/"\"\"", "The backend's manifest JSON">];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect"];
 }
 

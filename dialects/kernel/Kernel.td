@@ -114,7 +114,7 @@ def Kernel_CodeOp : Kernel_Op<"code", [IsolatedFromAbove, NoTerminator, SingleBl
     The function takes the launch's tensors as memrefs (block scales follow their matrix), the first and the last item of its range
     (`index`), and a worker's scratch memory. `tensors` says of each its type and sizes, sizes known at run time by name. An item is a
     place of `grid`, whose dimensions are `[size, per]`: ceil(size / per). `kernel-compile` puts `image` in the function's place:
-    machine code that runs wherever it lies, called at `entry` (plugins/abi/codegen.md).
+    machine code for the processor `target`, which runs wherever it lies, called at `entry` (plugins/abi/codegen.md).
 
         kernel.code @add_0 "add" tensors [[f32, "T", 7168], [f32, "T", 7168], [f32, "T", 7168]] grid [["T", 1]] scratch 0 {
           func.func @add_0(%a: memref<?x7168xf32>, ...) { ... }
@@ -122,9 +122,9 @@ def Kernel_CodeOp : Kernel_Op<"code", [IsolatedFromAbove, NoTerminator, SingleBl
 
     (C1) a tensor is unit or a type and sizes   (C2) grid dimensions are a size and a count of at least 1}];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$op, ArrayAttr:$tensors, ArrayAttr:$grid, I64Attr:$scratch,
-                       OptionalAttr<I64Attr>:$entry, OptionalAttr<StrAttr>:$image);
+                       OptionalAttr<I64Attr>:$entry, OptionalAttr<StrAttr>:$target, OptionalAttr<StrAttr>:$image);
   let regions = (region SizedRegion<1>:$body);
-  let assemblyFormat = [{$sym_name $op `tensors` $tensors `grid` $grid `scratch` $scratch (`entry` $entry^ `image` $image)?
+  let assemblyFormat = [{$sym_name $op `tensors` $tensors `grid` $grid `scratch` $scratch (`entry` $entry^ `target` $target `image` $image)?
                          attr-dict-with-keyword $body}];
   let hasVerifier = 1;
 }

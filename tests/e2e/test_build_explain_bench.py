@@ -1,5 +1,6 @@
 """The commands that compile ahead of time, explain a program and measure it."""
 import json
+import os
 import shutil
 import subprocess
 
@@ -38,6 +39,18 @@ def test_a_built_file_needs_no_compiler(tmp_path):
         assert refused.returncode == 2
         assert f"cannot load the compiler '{tmp_path}/lib/modelc/libmodelc-compiler.so'" in refused.stderr
         assert "install or build modelc again" in refused.stderr
+
+
+def test_a_built_file_from_a_better_machine(tmp_path):
+    built = tmp_path / "nano.mcx"
+    assert modelc("build", MODEL, "-o", built).returncode == 0
+    cpu = json.loads(modelc("explain", built, "--json").stdout)["device"]
+    if "portable" in cpu:
+        pytest.skip("there is no lesser machine")
+    refused = modelc("run", built, "--prompt", "Hi", env={**os.environ, "MODELC_CPU_ISA": "portable"})
+    assert refused.returncode == 2
+    assert "code was generated for x86-64-v" in refused.stderr
+    assert "this processor is x86-64; build the model again on this machine" in refused.stderr
 
 
 def test_build_leaves_no_partial_file(tmp_path):

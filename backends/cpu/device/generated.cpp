@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "backends/cpu/device/device.h"
+#include "backends/cpu/device/table.h"
 #include "backends/cpu/kernels/args.h"
 
 namespace modelc::cpu {
@@ -161,6 +162,10 @@ absl::StatusOr<Description> ParseDescription(std::string_view text, uint64_t ima
   if (!scratch) return bad("'scratch' is not a number of bytes up to ", kMaxScratch);
   out.entry = *entry;
   out.scratch = *scratch;
+  if (json.contains("target")) {  // hosts of ABI 1.4 and before do not say it
+    if (!json["target"].is_string()) return bad("'target' is no text");
+    if (absl::Status known = CheckTarget(json["target"].get<std::string>()); !known.ok()) return known;
+  }
   if (!json.contains("tensors") || !json["tensors"].is_array()) return bad("'tensors' is no list");
   std::map<std::string, SizeOf> known;
   for (const nlohmann::json& value : json["tensors"]) {

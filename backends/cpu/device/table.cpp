@@ -1,5 +1,7 @@
 #include "backends/cpu/device/table.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace modelc::cpu {
 namespace {
 
@@ -15,16 +17,29 @@ constexpr std::string_view kTriple;  // not tried
 #endif
 
 // What generated code may use (plugins/abi/manifest.md): as much as the kernels do.
+struct CodeTarget {
+  const char *cpu, *features;
+  int vector_bytes;
+};
+// By Isa; each has all that those before it have.
+constexpr CodeTarget kTargets[] = {
+    {"x86-64", "", 16}, {"x86-64-v3", "", 32}, {"x86-64-v4", "", 64}, {"x86-64-v4", "+avx512vnni", 64}};
+
 nlohmann::json Target() {
-  const Isa isa = HostIsa();
-  const char* cpu = isa == Isa::kPortable ? "x86-64" : isa == Isa::kAvx2 ? "x86-64-v3" : "x86-64-v4";
-  return {{"triple", kTriple},
-          {"cpu", cpu},
-          {"features", ""},
-          {"vector_bytes", isa == Isa::kPortable ? 16 : isa == Isa::kAvx2 ? 32 : 64}};
+  const CodeTarget& target = kTargets[static_cast<int>(HostIsa())];
+  return {{"triple", kTriple}, {"cpu", target.cpu}, {"features", target.features}, {"vector_bytes", target.vector_bytes}};
 }
 
 }  // namespace
+
+absl::Status CheckTarget(std::string_view target) {
+  const auto text = [](const CodeTarget& t) { return *t.features ? absl::StrCat(t.cpu, " ", t.features) : t.cpu; };
+  const int host = static_cast<int>(HostIsa());
+  for (int isa = 0; isa <= host; ++isa)
+    if (target == text(kTargets[isa])) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("code was generated for ", std::string(target), ", and this processor is ",
+                                                    text(kTargets[host]), "; build the model again on this machine"));
+}
 
 const KernelEntry* FindKernel(std::string_view name) {
   for (Family family : kFamilies)

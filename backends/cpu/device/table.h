@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "backends/cpu/kernels/kernel.h"
 
 namespace modelc::cpu {
@@ -15,6 +16,9 @@ const KernelEntry* FindKernel(std::string_view name);
 
 // plugins/abi/manifest.md, for a device of these threads and this memory.
 std::string Manifest(uint32_t threads, uint64_t memory_bytes);
+
+// Whether the processor runs code generated for `target` (plugins/abi/codegen.md); FailedPrecondition says what it is.
+absl::Status CheckTarget(std::string_view target);
 
 }  // namespace modelc::cpu
 

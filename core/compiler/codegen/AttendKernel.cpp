@@ -2,7 +2,9 @@
 //
 // An item is a row and a group of its heads, over all its keys or a part of them. Records are widened to float32 a tile
 // of keys at a time; scores have heads side by side, weighted sums the latent's values, so nothing is summed across
-// lanes. Softmax runs along: a tile's sums are relative to the largest score so far.
+// lanes. Softmax runs along: a tile's sums are relative to the largest score so far. Where the target multiplies bytes,
+// queries and records of int8 meet as they are: queries 128 above what they stand for, without a sign, and a record's lift
+// takes that out of its sums.
 //
 // Gathered by page, an item is a few rows that go through the positions together: a tile is a range of positions, and a
 // record that several of them want is widened once. What a row sums, and in which order, follows from its own keys.
@@ -26,6 +28,7 @@ public:
         tile(k.tile("keys", DefaultTiles::keys)),
         group((std::min(k.tile("heads", DefaultTiles::heads), heads) + side - 1) / side * side),
         parts(k.request.op == "mla.attend_parts" ? k.integer("parts") : 1),
+        words(format.i8() && c.hasDotBytes() && latent % (4 * c.lanes()) == 0 ? latent / 4 : 0),
         tileRows(together ? k.tile("rows", DefaultTiles::sharing) : 1) {}
 
   LogicalResult run() {
@@ -45,6 +48,13 @@ public:
     values = k.scratch({tileRows, group, latent}, f32);
     if (format.i8())
       rounded = k.scratch({latent}, c.getI8Type());
+    if (words) {
+      queryWords = k.scratch({tileRows, words, group}, i32);
+      queryScales = k.scratch({tileRows, group}, f32);
+      recordWords = k.scratch({tile + block, words}, i32);
+      recordScales = k.scratch({tile + block}, f32);
+      lifts = k.scratch({tile + block}, i32);
+    }
     if (together) {
       wanted = k.scratch({tile + block}, i32);
       widened = k.scratch({tile}, i32);
@@ -231,6 +241,13 @@ private:
     c.loop(width, [&](Val d) {
       c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) { c.store(zeros(side), query, {row, d, h}); });
     });
+    if (words) {
+      Val none = c.number(0, c.vectorOf(c.getI32Type(), side));
+      c.loop(words, [&](Val w) {
+        c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) { c.store(none, queryWords, {row, w, h}); });
+      });
+      c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) { c.store(zeros(side), queryScales, {row, h}); });
+    }
     c.loop(count, [&](Val h) {
       if (format.i8()) {
         Val scale = c.eachRoundedInt8(
@@ -239,6 +256,13 @@ private:
               return c.load(k.tensor(0), {t, firstHead + h, d}, n);
             },
             [&](Val d, int64_t, Val v) { c.store(v, rounded, {d}); });
+        if (words) {
+          c.loop(words, [&](Val w) {
+            Val word = c.loadBytes(rounded, {w * 4}, c.getI32Type(), 0);
+            c.store(word ^ int64_t(int32_t(0x80808080)), queryWords, {row, w, h});
+          });
+          c.store(scale, queryScales, {row, h});
+        }
         c.loop(latent, [&](Val d) { c.store(convert(c.load(rounded, {d}), c.getF32Type()) * scale, query, {row, d, h}); });
       } else {
         c.loop(latent, [&](Val d) { c.store(c.load(k.tensor(0), {t, firstHead + h, d}), query, {row, d, h}); });
@@ -258,6 +282,10 @@ private:
         },
         [&] {
           c.eachVector(width, [&](Val d, int64_t n) { c.store(zeros(n), records, {i, d}); });
+          if (words) { // whatever its words are
+            c.store(c.f32(0), recordScales, {i});
+            c.store(c.i32(0), lifts, {i});
+          }
           return CodeBuilder::Vals();
         });
   }
@@ -284,6 +312,16 @@ private:
     c.eachVector(latent, [&](Val d, int64_t n) {
       c.store(format.load(c, pages.cache(), page, record + d, n) * scale, records, {i, d});
     });
+    if (!words)
+      return;
+    auto vector = c.vectorOf(c.getI32Type(), c.lanes());
+    Val sum = c.loop(c.index(0), c.index(words), c.index(c.lanes()), {c.number(0, vector)}, [&](Val w, ArrayRef<Val> so) {
+      Val word = c.loadBytes(pages.cache(), {page, record + w * 4}, c.getI32Type(), c.lanes());
+      c.store(word, recordWords, {i, w});
+      return CodeBuilder::Vals{dotBytes(c.number(0x01010101, vector), word, so[0])};
+    })[0];
+    c.store(sumLanes(sum) * -128.0, lifts, {i});
+    c.store(scale, recordScales, {i});
   }
 
   void widenE4M3(Val page, Val record, Val i) {
@@ -313,7 +351,9 @@ private:
       CodeBuilder::Vals sum(block, zeros(side)), record;
       for (int64_t j = 0; j < block; ++j)
         record.push_back(recordOf(i + j));
-      sum = c.loop(c.index(0), c.index(width), c.index(1), sum, [&](Val d, ArrayRef<Val> before) {
+      if (words)
+        sum = dotWords(row, h, record);
+      sum = c.loop(c.index(words ? latent : 0), c.index(width), c.index(1), sum, [&](Val d, ArrayRef<Val> before) {
         Val column = c.load(query, {row, d, h}, side);
         CodeBuilder::Vals after;
         for (int64_t j = 0; j < block; ++j)
@@ -323,6 +363,33 @@ private:
       for (int64_t j = 0; j < block; ++j)
         c.store(sum[j] * k.real("scale"), scores, {i + j, h});
     });
+  }
+
+  // Products of a block of records with `side` heads, of the latents alone.
+  CodeBuilder::Vals dotWords(Val row, Val h, ArrayRef<Val> record) {
+    const int64_t n = c.lanes();
+    CodeBuilder::Vals sums, products;
+    for (Val i : record)
+      for (int64_t first = 0; first < side; first += n)
+        sums.push_back(c.splat(c.load(lifts, {i}), n));
+    sums = c.loop(c.index(0), c.index(words), c.index(1), sums, [&](Val w, ArrayRef<Val> before) {
+      CodeBuilder::Vals columns, after;
+      for (int64_t first = 0; first < side; first += n)
+        columns.push_back(c.load(queryWords, {row, w, h + first}, n));
+      for (Val i : record) {
+        Val word = c.splat(c.load(recordWords, {i, w}), n);
+        for (Val column : columns)
+          after.push_back(dotBytes(column, word, before[after.size()]));
+      }
+      return after;
+    });
+    for (auto [j, i] : llvm::enumerate(record)) {
+      Val sum = sums[j * (side / n)];
+      if (side > n)
+        sum = permute(sum, sums[j * 2 + 1], llvm::to_vector(llvm::seq<int64_t>(0, side)));
+      products.push_back(convert(sum, c.getF32Type()) * c.load(queryScales, {row, h}, side) * c.load(recordScales, {i}));
+    }
+    return products;
   }
 
   void softmax(Val row, Val h, Val n) {
@@ -372,9 +439,11 @@ private:
   const bool together;
   const int64_t vectors; // sums that fill the registers beside what a loop reads: columns, and places of records
   const int64_t side, block, tile, group, parts;
+  const int64_t words; // of a latent of int8 whose bytes the target multiplies; else 0
   const int64_t tileRows;
   int64_t recordBytes = 0;
   Value query, records, scores, most, sums, factors, values, rounded;
+  Value queryWords, queryScales, recordWords, recordScales, lifts;
   // Of rows that go together: places in the tile of a row's keys, which records of the tile are there, and the numbers
   // of each row's next key and of the one behind its last.
   Value wanted, widened, next, last;

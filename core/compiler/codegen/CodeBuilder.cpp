@@ -1,6 +1,7 @@
 //===- CodeBuilder.cpp - expressions, memory and loops --------------------===//
 #include "core/compiler/codegen/CodeBuilder.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -102,6 +103,20 @@ Val maxLanes(Val a) {
   const auto kind = isa<FloatType>(a.element()) ? vector::CombiningKind::MAXNUMF : vector::CombiningKind::MAXSI;
   const auto flags = isa<FloatType>(a.element()) ? arith::FastMathFlags::nnan : arith::FastMathFlags::none;
   return a.code().val(vector::ReductionOp::create(a.code(), kind, a.get(), flags));
+}
+
+Val compress(Val a, Val mask) {
+  CodeBuilder &code = a.code();
+  Value rest = LLVM::PoisonOp::create(code, a.type());
+  return code.val(LLVM::CallIntrinsicOp::create(code, a.type(), code.getStringAttr("llvm.experimental.vector.compress"),
+                                                ValueRange{a.get(), mask.get(), rest})
+                      .getResult(0));
+}
+
+Val countLanes(Val mask) {
+  CodeBuilder &code = mask.code();
+  Val word = lane(bits(mask, code.getIntegerType(mask.lanes())), 0);
+  return code.val(arith::IndexCastUIOp::create(code, code.getIndexType(), math::CtPopOp::create(code, word.get())));
 }
 
 Val anyLane(Val mask) {

@@ -62,6 +62,9 @@ Val operator!=(Val a, Val b); // of floats: true where a NaN is compared
 /// i32 vectors whose elements hold two i16 each: c plus the sum of their products. Processors with an instruction for
 /// it (pmaddwd) get it.
 Val addPairProducts(Val a, Val b, Val c);
+/// i32 vectors of sixteen that hold four bytes each, of `a` without a sign, of `b` with one: c plus the sum of their
+/// products (vpdpbusd). Where the target hasDotBytes().
+Val dotBytes(Val a, Val b, Val c);
 Val fma(Val a, Val b, Val c); // a * b + c; in one rounding where the target has it
 Val select(Val condition, Val a, Val b);
 Val select(Val condition, Val a, double b);
@@ -74,6 +77,11 @@ Val exp(Val a);
 /// Sum over lanes, in a tree.
 Val sumLanes(Val a);
 Val maxLanes(Val a); // of integers and of floats without NaN
+/// The elements where `mask` holds, moved to the front; what stands behind them is undefined. Processors with an
+/// instruction for it (vpcompressd) get it.
+Val compress(Val a, Val mask);
+/// How many lanes of a mask hold, as an index.
+Val countLanes(Val mask);
 Val anyLane(Val mask);
 Val allLanes(Val mask);
 Val lane(Val a, int64_t i);
@@ -86,12 +94,20 @@ Val extendUnsigned(Val a, mlir::Type element);
 
 class CodeBuilder : public mlir::ImplicitLocOpBuilder {
 public:
-  /// `lanes` float32 values fill a register of the target; `fused` when it multiplies and adds in one rounding.
-  CodeBuilder(mlir::Location loc, mlir::OpBuilder &builder, int64_t lanes, bool fused)
-      : ImplicitLocOpBuilder(loc, builder), vectorLanes(lanes), fused(fused) {}
+  /// What the target has.
+  struct Registers {
+    int64_t lanes;  // float32 values in one
+    bool fma;       // multiplies and adds in one rounding
+    bool dotBytes;  // dotBytes()
+  };
+  CodeBuilder(mlir::Location loc, mlir::OpBuilder &builder, Registers registers)
+      : ImplicitLocOpBuilder(loc, builder), registers(registers) {}
 
-  int64_t lanes() const { return vectorLanes; }
-  bool hasFma() const { return fused; }
+  int64_t lanes() const { return registers.lanes; }
+  bool hasFma() const { return registers.fma; }
+  /// Whether `compress` is an instruction: of x86-64, where registers have 64 bytes.
+  bool hasCompress() const { return registers.lanes >= 16; }
+  bool hasDotBytes() const { return registers.dotBytes; }
 
   Val val(mlir::Value value) { return Val(*this, value); }
   Val number(double value, mlir::Type type); // splat where the type is a vector
@@ -168,8 +184,7 @@ public:
   static constexpr int64_t noKey = INT32_MIN;
 
 private:
-  int64_t vectorLanes;
-  bool fused;
+  Registers registers;
 };
 
 #define MODELC_WITH_NUMBER(op)                                                                                         \

@@ -146,6 +146,14 @@ Val addPairProducts(Val a, Val b, Val c) {
   return c + (permute(products, products, even) + permute(products, products, odd));
 }
 
+Val dotBytes(Val a, Val b, Val c) {
+  CodeBuilder &code = a.code();
+  auto bytes = [&](Val v) { return bits(v, code.getI8Type()).get(); };
+  return code.val(LLVM::CallIntrinsicOp::create(code, c.type(), code.getStringAttr("llvm.x86.avx512.vpdpbusd.512"),
+                                                ValueRange{c.get(), bytes(a), bytes(b)})
+                      .getResult(0));
+}
+
 Val CodeBuilder::loadF32(Value memory, Place place) {
   Val loaded = load(memory, place);
   return loaded.element().isBF16() ? fromBf16(bits(loaded, getIntegerType(16))) : loaded;

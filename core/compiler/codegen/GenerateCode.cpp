@@ -90,7 +90,7 @@ absl::StatusOr<Code> GenerateCode(std::string_view manifestText, const std::stri
   for (const TensorForm &form : tensors)
     request.tensors.push_back(tensorOf(b, form));
   auto code = codegen::generateKernel(b, UnknownLoc::get(&context), "kernel", request,
-                                      codegen::VectorTarget::of(manifest.target.vector_bytes));
+                                      codegen::VectorTarget::of(manifest.target));
   if (failed(code) || failed(verify(*module)) || failed(codegen::compileToImage(*code, manifest.target)))
     return absl::InvalidArgumentError(absl::StrJoin(errors, "\n"));
   return Code{descriptionOf(*code), code->getImage()->str()};

@@ -192,6 +192,7 @@ LogicalResult compileToImage(kernel::CodeOp code, const CodegenTarget &target) {
   Builder b(code.getContext());
   code.getBody().front().clear();
   code.setEntryAttr(b.getI64IntegerAttr(entry));
+  code.setTargetAttr(b.getStringAttr(target.features.empty() ? target.cpu : target.cpu + " " + target.features));
   code.setImageAttr(b.getStringAttr(image));
   return success();
 }

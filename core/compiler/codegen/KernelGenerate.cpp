@@ -3,6 +3,7 @@
 #include "core/compiler/codegen/Kernels.h"
 #include "core/compiler/manifest/ManifestSource.h"
 #include "dialects/lm/LM.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -109,7 +110,7 @@ private:
       OpBuilder b(&program.getBody().front(), program.getBody().front().begin());
       std::string name = launch.getOp().str() + "_" + std::to_string(known.size() - 1);
       std::replace(name.begin(), name.end(), '.', '_');
-      const auto target = codegen::VectorTarget::of(source->target.vector_bytes);
+      const auto target = codegen::VectorTarget::of(source->target);
       auto made = codegen::generateKernel(b, launch.getLoc(), name, request, target);
       if (failed(made))
         return failure();

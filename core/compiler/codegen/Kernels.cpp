@@ -180,11 +180,11 @@ FailureOr<kernel::CodeOp> generateKernel(OpBuilder &builder, Location loc, Strin
 
   auto code = kernel::CodeOp::create(builder, loc, builder.getStringAttr(name), builder.getStringAttr(request.op),
                                      builder.getArrayAttr(tensors), builder.getArrayAttr({}),
-                                     builder.getI64IntegerAttr(0), IntegerAttr(), StringAttr());
+                                     builder.getI64IntegerAttr(0), IntegerAttr(), StringAttr(), StringAttr());
   OpBuilder::InsertionGuard guard(builder);
   builder.createBlock(&code.getBody());
   auto function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(arguments, {}));
-  CodeBuilder c(loc, builder, target.lanes, target.fma);
+  CodeBuilder c(loc, builder, {target.lanes, target.fma, target.dotBytes});
   c.setInsertionPointToStart(function.addEntryBlock());
   func::ReturnOp::create(c);
   c.setInsertionPointToStart(&function.getBody().front());

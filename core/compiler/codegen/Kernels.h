@@ -10,6 +10,7 @@
 
 #include "core/compiler/codegen/CodeBuilder.h"
 #include "dialects/kernel/Kernel.h"
+#include "plugins/manifest/manifest.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace modelc::codegen {
@@ -32,9 +33,13 @@ struct KernelRequest {
 struct VectorTarget {
   int64_t lanes = 8; // float32 values in a register
   bool fma = true;
+  bool dotBytes = false; // has vpdpbusd in registers of 64 bytes
 
-  /// With registers of so many bytes (the manifest's `vector_bytes`); x86-64 has fused multiply-add from 32 on.
-  static VectorTarget of(int64_t vectorBytes) { return {vectorBytes / 4, vectorBytes > 16}; }
+  /// As the manifest says: registers of `vector_bytes`; x86-64 has fused multiply-add from 32 on.
+  static VectorTarget of(const CodegenTarget &target) {
+    return {target.vector_bytes / 4, target.vector_bytes > 16,
+            target.vector_bytes == 64 && target.features.find("+avx512vnni") != std::string::npos};
+  }
 };
 
 /// What a schedule leaves open (dialects/lm/LMSchedules.td), where no size asks for another.

@@ -2,7 +2,8 @@
 //
 // An item is a tile of rows over a block of pages. A page's keys are turned once for all rows of the tile that read it,
 // sixteen keys side by side: then the heads' scores of sixteen keys are sums without any across lanes. Keys become
-// float32 values; int8 keys become pairs of int16, and so do the queries of the tile, which are rounded first.
+// float32 values; int8 keys become pairs of int16, or stay bytes in fours where the target multiplies those, and so do the
+// queries of the tile, which are rounded first.
 //
 //===----------------------------------------------------------------------===//
 #include "core/compiler/codegen/Pages.h"
@@ -19,7 +20,8 @@ public:
   Logits(Kernel &k)
       : k(k), c(k.c), pages(k, 2), format{k.word("format")}, heads(k.size(0, 1)), width(k.size(0, 2)),
         tileRows(k.tile("rows", DefaultTiles::rows)), blockPages(k.tile("pages", DefaultTiles::pages)),
-        pageBytes(k.size(5, 1)), pairs((width + 1) / 2) {}
+        pageBytes(k.size(5, 1)), each(c.hasDotBytes() ? 4 : 2), words((width + each - 1) / each),
+        queryBytes((words + kSide - 1) / kSide * kSide * 4) {}
 
   LogicalResult run() {
     const int64_t wanted = kPageTokens * (width * format.valueBytes() + (format.scaled() ? 4 : 0));
@@ -28,8 +30,9 @@ public:
                        << " make " << wanted;
     Type f32 = c.getF32Type();
     if (format.i8()) {
-      keys = k.scratch({kPageTokens / kSide, pairs, kSide}, c.getI32Type());
-      queries = k.scratch({tileRows, heads * pairs * 4}, c.getI8Type());
+      keys = k.scratch({kPageTokens / kSide, words, kSide}, c.getI32Type());
+      queries = k.scratch({tileRows, heads * queryBytes}, c.getI8Type());
+      lifts = k.scratch({tileRows, heads}, c.getI32Type());
       weights = k.scratch({tileRows, heads}, f32);
     } else {
       keys = k.scratch({kPageTokens / kSide, width, kSide}, f32);
@@ -69,22 +72,33 @@ private:
     });
   }
 
-  // A row's queries as int16 values of int8, and its head weights times their scales.
+  // A row's queries in words, zeros at the end, and its head weights times their scales. Bytes of keys are multiplied
+  // without their sign, 128 above what they stand for: a head's lift takes that out of its sums.
   void roundQueries(Val t, Val row) {
-    Type i16 = c.getIntegerType(16);
+    Type stored = c.getIntegerType(32 / each);
+    auto vector = c.vectorOf(c.getI32Type(), kSide);
     c.loop(heads, [&](Val h) {
-      Val first = h * (pairs * 4);
-      if (width % 2)
-        c.storeBytes(c.number(0, i16), queries, {row, first + width * 2});
+      Val first = h * queryBytes;
+      c.loop(c.index(0), c.index(queryBytes), c.index(kSide * 4),
+             [&](Val at) { c.storeBytes(c.number(0, vector), queries, {row, first + at}); });
       Val scale = c.eachRoundedInt8(
           width,
           [&](Val d, int64_t n) {
             return c.load(k.tensor(0), {t, h, d}, n);
           },
           [&](Val d, int64_t, Val rounded) {
-            c.storeBytes(convert(rounded, i16), queries, {row, first + d * 2});
+            c.storeBytes(convert(rounded, stored), queries, {row, first + d * (4 / each)});
           });
       c.store(c.load(k.tensor(1), {t, h}) * scale, weights, {row, h});
+      Val lift = c.i32(0);
+      if (each == 4)
+        lift = sumLanes(c.loop(c.index(0), c.index(queryBytes), c.index(kSide * 4), {c.number(0, vector)},
+                               [&](Val at, ArrayRef<Val> so) {
+                                 Val query = c.loadBytes(queries, {row, first + at}, c.getI32Type(), kSide);
+                                 return CodeBuilder::Vals{dotBytes(c.number(0x01010101, vector), query, so[0])};
+                               })[0]) *
+               -128.0;
+      c.store(lift, lifts, {row, h});
     });
   }
 
@@ -143,16 +157,21 @@ private:
           Val value = c.loadBytes(pages.cache(), {page, byteOf(firstKey + i, d)}, word, 1);
           if (!format.i8())
             return c.store(lane(widen(value), 0), keys, {block, d, i});
-          // The first of a pair clears the place of the second.
-          Val number = extendUnsigned(convert(lane(value, 0), c.getIntegerType(16)), c.getI32Type());
-          Val before = select(d % 2 == 0, c.i32(0), c.load(keys, {block, d / 2, i}));
-          c.store(select(d % 2 == 0, number, before | (number << 16)), keys, {block, d / 2, i});
+          // The first of a word clears the places of the others.
+          Val number = convert(lane(value, 0), c.getIntegerType(32 / each)), place = d % each, word = d / each;
+          if (each == 4)
+            number = number ^ -128;
+          Val shift = convert(place * (32 / each), c.getI32Type());
+          Val before = select(place == 0, c.i32(0), c.load(keys, {block, word, i}));
+          c.store(before | (extendUnsigned(number, c.getI32Type()) << shift), keys, {block, word, i});
         });
         return;
       }
       SmallVector<Val> row;
       for (int64_t i = 0; i < kSide; ++i)
         row.push_back(c.loadBytes(pages.cache(), {page, byteOf(firstKey + i, d)}, word, kSide));
+      if (format.i8() && each == 4)
+        return turnWords(row, block, d / 4);
       // Four rounds of interleaving the first half with the second are a transposition.
       SmallVector<int64_t> low, high;
       for (int64_t i = 0; i < kSide / 2; ++i) {
@@ -178,6 +197,35 @@ private:
     });
   }
 
+  // Sixteen bytes of sixteen keys, as words, to four rows of words side by side, without signs.
+  void turnWords(ArrayRef<Val> keys16, Val block, Val word) {
+    auto join = [&](Val a, Val b) {
+      return permute(a, b, llvm::to_vector(llvm::seq<int64_t>(0, 2 * a.lanes())));
+    };
+    SmallVector<Val> four; // four keys each
+    for (int64_t i = 0; i < kSide; i += 4) {
+      auto words4 = [&](int64_t j) { return bits(keys16[i + j], c.getI32Type()); };
+      four.push_back(join(join(words4(0), words4(1)), join(words4(2), words4(3))));
+    }
+    // Words w and w + 1 of eight keys each, then each word of all.
+    auto words8 = [&](Val a, Val b, int64_t w) {
+      SmallVector<int64_t> from;
+      for (int64_t which : {w, w + 1})
+        for (int64_t key = 0; key < 8; ++key)
+          from.push_back(key * 4 + which);
+      return permute(a, b, from);
+    };
+    for (int64_t w = 0; w < 4; w += 2) {
+      Val low = words8(four[0], four[1], w), high = words8(four[2], four[3], w);
+      for (int64_t i = 0; i < 2; ++i) {
+        SmallVector<int64_t> from;
+        for (int64_t key = 0; key < kSide; ++key)
+          from.push_back((key < 8 ? 0 : 8) + i * 8 + key);
+        c.store(permute(low, high, from) ^ int64_t(int32_t(0x80808080)), keys, {block, word + (w + i), c.index(0)});
+      }
+    }
+  }
+
   // score[t, first …] of `seen` keys: Σ_h w[h]·relu(q_h·key), times the key's factor.
   void scoreRow(Val t, Val row, Val first, Val seen) {
     auto type = c.vectorOf(c.getF32Type(), kSide);
@@ -185,7 +233,7 @@ private:
     c.loop(c.index(0), seen, c.index(kSide), [&](Val key) {
       Val block = key / kSide, total = c.number(0, type);
       auto heads16 = [&](int64_t n, Val h, Val sum) {
-        CodeBuilder::Vals dots = format.i8() ? pairDots(n, row, h, block) : floatDots(n, t, h, block);
+        CodeBuilder::Vals dots = format.i8() ? wordDots(n, row, h, block) : floatDots(n, t, h, block);
         for (int64_t i = 0; i < n; ++i) {
           Val weight = format.i8() ? c.load(weights, {row, h + i}) : c.load(k.tensor(1), {t, h + i});
           sum = fma(select(dots[i] < 0.0, c.number(0, type), dots[i]), weight, sum);
@@ -229,15 +277,17 @@ private:
     });
   }
 
-  CodeBuilder::Vals pairDots(int64_t n, Val row, Val h, Val block) {
+  CodeBuilder::Vals wordDots(int64_t n, Val row, Val h, Val block) {
     Type i32 = c.getI32Type();
-    CodeBuilder::Vals sums(n, c.number(0, c.vectorOf(i32, kSide)));
-    sums = c.loop(c.index(0), c.index(pairs), c.index(1), sums, [&](Val d, ArrayRef<Val> before) {
+    CodeBuilder::Vals sums;
+    for (int64_t i = 0; i < n; ++i)
+      sums.push_back(c.splat(c.load(lifts, {row, h + i}), kSide));
+    sums = c.loop(c.index(0), c.index(words), c.index(1), sums, [&](Val d, ArrayRef<Val> before) {
       Val column = c.load(keys, {block, d, c.index(0)}, kSide);
       CodeBuilder::Vals after;
       for (int64_t i = 0; i < n; ++i) {
-        Val query = c.loadBytes(queries, {row, (h + i) * (pairs * 4) + d * 4}, i32, 0);
-        after.push_back(addPairProducts(column, c.splat(query, kSide), before[i]));
+        Val query = c.splat(c.loadBytes(queries, {row, (h + i) * queryBytes + d * 4}, i32, 0), kSide);
+        after.push_back(each == 4 ? dotBytes(column, query, before[i]) : addPairProducts(column, query, before[i]));
       }
       return after;
     });
@@ -250,8 +300,9 @@ private:
   CodeBuilder &c;
   Pages pages;
   CacheFormat format;
-  int64_t heads, width, tileRows, blockPages, pageBytes, pairs;
-  Value keys, queries, weights, factors;
+  int64_t heads, width, tileRows, blockPages, pageBytes;
+  const int64_t each, words, queryBytes; // int8 values in a word; words of a key; bytes of a head's query, whole vectors
+  Value keys, queries, lifts, weights, factors;
 };
 
 } // namespace

@@ -150,13 +150,20 @@ private:
       };
       auto appendSome = [&] {
         Val at = before[0];
+        if (c.hasCompress()) {
+          c.store(compress(key, above), keys, {at});
+          c.store(compress(c.counting(n) + convert(i, c.getI32Type()), above), positions, {at});
+          return Vals{at + countLanes(above)};
+        }
         for (int64_t j = 0; j < n; ++j)
           at = append(lane(key, j), i + j, at);
         return Vals{at};
       };
       return c.ifElse(
           anyLane(above), {c.getIndexType()},
-          [&] { return c.ifElse(allLanes(above), {c.getIndexType()}, appendAll, appendSome); },
+          [&] {
+            return c.hasCompress() ? appendSome() : c.ifElse(allLanes(above), {c.getIndexType()}, appendAll, appendSome);
+          },
           [&] { return Vals{before[0]}; });
     })[0];
     return c.loop(first + whole, last, c.index(1), {count},
@@ -168,11 +175,28 @@ private:
     // Whole vectors: what stands behind the last key is none.
     c.store(c.splat(none(), c.lanes()), keys, {count});
     const Bound bound = largestOf(keys, count);
-    Val kept = c.loop(c.index(0), count, c.index(1), {c.index(0), bound.equal}, [&](Val i, ArrayRef<Val> before) {
+    auto takeOne = [&](Val i, ArrayRef<Val> before) {
       Val key = c.load(keys, {i}), position = c.load(positions, {i});
       c.store(key, keys, {before[0]});
       c.store(position, positions, {before[0]});
       return take(bound, key, before).second;
+    };
+    const Vals start{c.index(0), bound.equal};
+    if (!c.hasCompress())
+      return {c.loop(c.index(0), count, c.index(1), start, takeOne)[0], bound.key};
+    const int64_t n = c.lanes();
+    Val kept = c.loop(c.index(0), count, c.index(n), start, [&](Val i, ArrayRef<Val> before) {
+      Val key = c.load(keys, {i}, n), position = c.load(positions, {i}, n);
+      Val equal = convert(countLanes(key == bound.key), c.getI32Type());
+      return c.ifElse(
+          equal <= before[1], {c.getIndexType(), c.getI32Type()},
+          [&] {
+            Val within = key >= bound.key;
+            c.store(compress(key, within), keys, {before[0]});
+            c.store(compress(position, within), positions, {before[0]});
+            return Vals{before[0] + countLanes(within), before[1] - equal};
+          },
+          [&] { return c.loop(i, i + n, c.index(1), before, takeOne); });
     })[0];
     return {kept, bound.key};
   }

@@ -58,6 +58,7 @@ std::string modelc::descriptionOf(kernel::CodeOp code) {
   }
   return nlohmann::json{{"name", code.getSymName().str()},
                         {"entry", *code.getEntry()},
+                        {"target", code.getTarget()->str()},
                         {"scratch", code.getScratch()},
                         {"grid", *jsonOf(code.getGrid())},
                         {"tensors", tensors}}

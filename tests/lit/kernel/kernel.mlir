@@ -15,8 +15,8 @@ kernel.program @m limits [8, 8, 2, 1, 64, 16] arena 256 live 256 parameters {ind
   kernel.buffer @b0 f32 ["T", 8] at 0 bytes 256
   // CHECK: kernel.buffer @b1 i32 ["2*T", "C"]
   kernel.buffer @b1 i32 ["2*T", "C"]
-  // CHECK: kernel.code @k0 "copy" tensors {{\[\[}}f32, "T", 8], unit] grid {{\[\[}}"T", 2]] scratch 64 entry 16 image "\C3"
-  kernel.code @k0 "copy" tensors [[f32, "T", 8], unit] grid [["T", 2]] scratch 64 entry 16 image "\C3" {}
+  // CHECK: kernel.code @k0 "copy" tensors {{\[\[}}f32, "T", 8], unit] grid {{\[\[}}"T", 2]] scratch 64 entry 16 target "x86-64-v3" image "\C3"
+  kernel.code @k0 "copy" tensors [[f32, "T", 8], unit] grid [["T", 2]] scratch 64 entry 16 target "x86-64-v3" image "\C3" {}
   // CHECK: kernel.entry @step outputs {logits = @b0}
   kernel.entry @step outputs {logits = @b0} {
     // CHECK: kernel.repeat 1 count 2

@@ -2,7 +2,7 @@
 // RUN: modelc opt %s --pass-pipeline='builtin.module(kernel-generate{manifest=%inputs/codegen.json},kernel-compile{manifest=%inputs/codegen.json})' | FileCheck %s --check-prefix=IMAGE
 
 // IMAGE-NOT: func.func
-// IMAGE: kernel.code @add_0 {{.*}} entry {{[0-9]+}} image "
+// IMAGE: kernel.code @add_0 {{.*}} entry {{[0-9]+}} target "x86-64-v3" image "
 
 // CHECK: kernel.code @moe_route_1 "moe.route"
 // CHECK-SAME: {{.*}}grid {{.*}}"T", 1

@@ -147,7 +147,7 @@ class CodegenTest : public ::testing::TestWithParam<std::string> {};
 TEST_P(CodegenTest, ComputesWhatTheReferenceDoes) {
   absl::StatusOr<const Plugin*> plugin = Plugin::Load(MODELC_CPU_PLUGIN);
   ASSERT_TRUE(plugin.ok()) << plugin.status();
-  for (const char* isa : {"portable", ""}) {
+  for (const char* isa : {"portable", "avx2", ""}) {
     *isa ? setenv("MODELC_CPU_ISA", isa, 1) : unsetenv("MODELC_CPU_ISA");
     conformance::Options options;
     options.threads = 3;

@@ -230,6 +230,7 @@ TEST_F(PluginTest, RefusesGeneratedCodeItCannotCheck) {
   struct Case { const char *description, *message; };
   for (const Case& c : {Case{"{", "no JSON object"}, Case{R"({"scratch": 0})", "'entry' is not a byte of the image, which has 21"},
                         Case{R"({"entry": 21, "scratch": 0})", "'entry'"}, Case{R"({"entry": 0, "scratch": -1})", "'scratch'"},
+                        Case{R"({"entry": 0, "target": 64, "scratch": 0})", "'target'"},
                         Case{R"({"entry": 0, "scratch": 0})", "'tensors'"},
                         Case{R"({"entry": 0, "scratch": 0, "tensors": [["f64", 1]]})", "want a dtype"},
                         Case{R"({"entry": 0, "scratch": 0, "tensors": [["f32", -1]]})", "a size is -1"},
@@ -240,6 +241,10 @@ TEST_F(PluginTest, RefusesGeneratedCodeItCannotCheck) {
     EXPECT_EQ(o.code, MODELC_INVALID_ARGUMENT) << c.description;
     EXPECT_THAT(o.message, HasSubstr(c.message)) << c.description;
   }
+  const Outcome other = Take(api_.kernel_load(device_, kFillWithTwos, sizeof kFillWithTwos,
+                                              R"({"entry": 0, "target": "x86-64-v3 +avx9", "scratch": 0})", &k));
+  EXPECT_EQ(other.code, MODELC_FAILED_PRECONDITION);
+  EXPECT_THAT(other.message, HasSubstr("code was generated for x86-64-v3 +avx9, and this processor is"));
   EXPECT_EQ(k, nullptr);
 }
 
