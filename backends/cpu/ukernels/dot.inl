@@ -67,7 +67,7 @@ template <typename W, int kX>
 static void DotRows(const WeightRows& w, int64_t n, int64_t end, const float* const* x, int64_t k0, int64_t k1,
                     F32* acc) {
   // Enough sums to hide the latency of FMA, without spills.
-  constexpr int kRows = kX <= 2 ? 4 : kX <= 4 || kLanes == 16 ? 2 : 1;
+  constexpr int kRows = kX <= 2 ? 4 : kX <= 4 || (kLanes == 16 && kX <= 6) ? 2 : 1;
   for (; n + kRows <= end; n += kRows) DotDirect<W, kX, kRows>(w, n, x, k0, k1, acc + n, w.count);
   for (; n < end; ++n) DotDirect<W, kX, 1>(w, n, x, k0, k1, acc + n, w.count);
 }

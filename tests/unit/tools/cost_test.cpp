@@ -94,6 +94,21 @@ TEST_F(CostTest, SelectionBoundsWhatAttentionReads) {
   EXPECT_EQ(attend(sel, 1000).flops, attend(sel, 100000).flops);
 }
 
+TEST_F(CostTest, ExpandingServesUpTo256Rows) {
+  const Operand q = Buffer({Rows(Size::kT), Fixed(2), Fixed(24)}), r = Buffer({Rows(Size::kT), Fixed(2), Fixed(8)});
+  const Operand cache = Cache(64 * 50), weight = Weight(DType::kF8E4M3, {2 * (16 + 20), 32}, true);
+  const Operand out = Buffer({Rows(Size::kT), Fixed(2), Fixed(20)});
+  const auto attend = [&](int64_t rows) {
+    return Of("mla.attend_expanded", {q, r, none_, step_, step_, step_, cache, weight, out}, {rows, 1, 1, 9, 500, 0},
+              R"({"nope": 16, "scale": 1, "format": "f8"})");
+  };
+  const double row = attend(256).flops - attend(255).flops;
+  EXPECT_EQ(attend(257).flops - attend(256).flops - row, 2.0 * 500 * 2 * (16 + 20) * 32);
+  EXPECT_EQ(attend(256).cache_bytes, 500 * 50);
+  EXPECT_EQ(attend(257).cache_bytes, 2 * 500 * 50);
+  EXPECT_GT(row, 2.0 * 500 * 2 * (16 + 8 + 20));
+}
+
 TEST_F(CostTest, IndexKeysAreReadOncePerSequence) {
   const Operand q = Buffer({Rows(Size::kT), Fixed(4), Fixed(128)}), w = Buffer({Rows(Size::kT), Fixed(4)});
   const Operand cache = Cache(64 * 132), score = Buffer({Rows(Size::kT), Rows(Size::kC)});

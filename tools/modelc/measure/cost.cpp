@@ -212,7 +212,7 @@ struct Pace {
   double launch_us, flops, weight_bytes, cache_bytes, activation_bytes, int_ops = 1;
 };
 struct Paces {
-  Pace avx2;  // of one core; int_ops of caches not measured, but taken from their kernels' ratios to float ones
+  Pace avx2;  // of one core; int_ops of caches, parts and expanded attention taken from ratios to other kernels, not fitted
   Pace vnni;  // of two AVX-512 cores
 };
 
@@ -227,6 +227,9 @@ Pace PaceOf(std::string_view op, const MachineLimits& limits) {
       {"dsa.logits", {{2.7, 1.9, 0, 0.1, 0, 2.8}, {4.9, 2.4, 0, 0.4, 0, 2.0}}},
       {"dsa.logits_select", {{2.7, 1.9, 0, 0.1, 12, 2.8}, {4.9, 2.4, 0, 0.4, 0, 2.0}}},
       {"mla.attend_latent", {{1.2, 1.3, 0, 0, 10, 1.7}, {9.2, 1.5, 0, 0, 5.3, 3.4}}},
+      {"mla.attend_parts", {{1.2, 1.3, 0, 0, 10, 1.7}, {9.2, 1.5, 0, 0, 5.3, 3.4}}},
+      {"mla.merge_parts", {{1.2, 0, 0, 0, 0.6}, {3.0, 0, 0, 0, 0.6}}},
+      {"mla.attend_expanded", {{1.2, 1.3, 0, 0, 0}, {5.0, 1.5, 0, 0, 0}}},
       {"mla.append", {{1.2, 0, 0, 0, 2.2}, {1.9, 0, 0, 4.3, 0}}},
       {"dsa.append", {{1.0, 0, 0, 0, 2.9}, {1.9, 0, 0, 0.4, 1.6}}},
       {"moe.route", {{1.2, 180, 0, 0, 27}, {1.6, 490, 0, 0, 27}}},
