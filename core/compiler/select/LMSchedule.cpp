@@ -35,11 +35,15 @@ Attribute complete(Operation *op, Attribute schedule) {
   MLIRContext *context = op->getContext();
   auto shape = cast<RankedTensorType>(op->getOperand(0).getType()).getShape();
   auto dsa = dyn_cast<DSAScheduleAttr>(schedule);
-  if (dsa && dsa.getCode() == CodeSource::Generated && isa<DSALogitsOp>(op))
-    return DSAScheduleAttr::get(context, dsa.getCode(), dsa.getFuse(),
-                                orElse(dsa.getRows(), fit(4 * shape[1] * shape[2], 64)),
-                                orElse(dsa.getPages(), codegen::DefaultTiles::pages), dsa.getOrder(), dsa.getSelect(),
-                                dsa.getBlock());
+  if (dsa && dsa.getCode() == CodeSource::Generated && isa<DSALogitsOp>(op)) {
+    // Few heads take a page's scores in no time: fewer pages make an item, so that a short context has work for all.
+    constexpr int64_t kQueryBytesAPage = 512, kMostRows = 16, kLeastPages = 4;
+    const int64_t query = 4 * shape[1] * shape[2];
+    return DSAScheduleAttr::get(
+        context, dsa.getCode(), dsa.getFuse(), orElse(dsa.getRows(), fit(query, kMostRows)),
+        orElse(dsa.getPages(), std::clamp(query / kQueryBytesAPage, kLeastPages, +codegen::DefaultTiles::pages)),
+        dsa.getOrder(), dsa.getSelect(), dsa.getBlock());
+  }
   if (dsa && dsa.getCode() == CodeSource::Generated)
     return DSAScheduleAttr::get(context, dsa.getCode(), dsa.getFuse(), dsa.getRows(), dsa.getPages(), dsa.getOrder(), dsa.getSelect(),
                                 orElse(dsa.getBlock(), dsa.getSelect() == Selection::Blocks
