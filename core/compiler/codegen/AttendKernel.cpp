@@ -4,7 +4,8 @@
 // of keys at a time; scores have heads side by side, weighted sums the latent's values, so nothing is summed across
 // lanes. Softmax runs along: a tile's sums are relative to the largest score so far. Where the target multiplies bytes,
 // queries and records of int8 meet as they are: queries 128 above what they stand for, without a sign, and a record's lift
-// takes that out of its sums.
+// takes that out of its sums. Rows that go alone also sum integers: weights times their records' scales, rounded to fifteen
+// bits of a tile's largest, times pairs of values.
 //
 // Gathered by page, an item is a few rows that go through the positions together: a tile is a range of positions, and a
 // record that several of them want is widened once. What a row sums, and in which order, follows from its own keys.
@@ -29,6 +30,7 @@ public:
         group((std::min(k.tile("heads", DefaultTiles::heads), heads) + side - 1) / side * side),
         parts(k.request.op == "mla.attend_parts" ? k.integer("parts") : 1),
         words(format.i8() && c.hasDotBytes() && latent % (4 * c.lanes()) == 0 ? latent / 4 : 0),
+        pairs(words && !together && tile <= 256 ? (tile + 1) / 2 : 0),
         tileRows(together ? k.tile("rows", DefaultTiles::sharing) : 1) {}
 
   LogicalResult run() {
@@ -54,6 +56,11 @@ public:
       recordWords = k.scratch({tile + block, words}, i32);
       recordScales = k.scratch({tile + block}, f32);
       lifts = k.scratch({tile + block}, i32);
+    }
+    if (pairs) {
+      valuePairs = k.scratch({pairs, latent}, i32);
+      weightPairs = k.scratch({pairs, group}, i32);
+      weightScales = k.scratch({group}, f32);
     }
     if (together) {
       wanted = k.scratch({tile + block}, i32);
@@ -88,6 +95,8 @@ private:
     c.loop(from, to, c.index(tile), [&](Val first) {
       Val n = min(c.index(tile), to - first);
       c.loop(n, [&](Val i) { loadRecord(t, positionOf(t, first + i), i); });
+      if (pairs)
+        pairValues(n);
       addTile(row, n);
     });
     finish(t, row, part, firstHead);
@@ -185,8 +194,10 @@ private:
     c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) {
       score(row, h, n);
       softmax(row, h, n);
+      if (pairs)
+        pairWeights(h, n);
     });
-    addValues(row, n);
+    pairs ? addPairs(row, n) : addValues(row, n);
   }
 
   void finish(Val t, Val row, Val part, Val firstHead) {
@@ -282,7 +293,7 @@ private:
         },
         [&] {
           c.eachVector(width, [&](Val d, int64_t n) { c.store(zeros(n), records, {i, d}); });
-          if (words) { // whatever its words are
+          if (words) { // whatever its words are; what they weigh shall not be less than a scale tells
             c.store(c.f32(0), recordScales, {i});
             c.store(c.i32(0), lifts, {i});
           }
@@ -309,9 +320,10 @@ private:
 
   void widenInt8(Val page, Val record, Val i) {
     Val scale = c.loadBytes(pages.cache(), {page, record + latent}, c.getF32Type(), 0);
-    c.eachVector(latent, [&](Val d, int64_t n) {
-      c.store(format.load(c, pages.cache(), page, record + d, n) * scale, records, {i, d});
-    });
+    if (!pairs)
+      c.eachVector(latent, [&](Val d, int64_t n) {
+        c.store(format.load(c, pages.cache(), page, record + d, n) * scale, records, {i, d});
+      });
     if (!words)
       return;
     auto vector = c.vectorOf(c.getI32Type(), c.lanes());
@@ -431,6 +443,61 @@ private:
     });
   }
 
+  // Values of two records of the tile in each word; behind an odd last one stands what weighs nothing.
+  void pairValues(Val n) {
+    const int64_t lanes = c.lanes();
+    c.loop((n + 1) / 2, [&](Val pair) {
+      c.loop(c.index(0), c.index(latent), c.index(lanes), [&](Val d) {
+        auto value = [&](Val i) {
+          return convert(bits(c.load(recordWords, {i, d / 4}, lanes / 4), c.getI8Type()), c.getI32Type());
+        };
+        c.store((value(pair * 2) & 0xffff) | (value(pair * 2 + 1) << 16), valuePairs, {pair, d});
+      });
+    });
+  }
+
+  void pairWeights(Val h, Val n) {
+    constexpr double kMost = 32767;
+    auto weight = [&](Val i) { return c.load(scores, {i, h}, side) * c.load(recordScales, {i}); };
+    Val most = c.loop(c.index(0), n, c.index(1), {zeros(side)},
+                      [&](Val i, ArrayRef<Val> so) { return CodeBuilder::Vals{max(weight(i), so[0])}; })[0];
+    c.store(most * (1 / kMost), weightScales, {h});
+    Val inverse = select(most == 0.0, zeros(side), kMost / most);
+    auto rounded = [&](Val i) { return convert(fma(weight(i), inverse, c.number(0.5, inverse.type())), c.getI32Type()); };
+    c.loop((n + 1) / 2, [&](Val pair) {
+      Val second = rounded(pair * 2 + 1), there = pair * 2 + 1 < n;
+      second = select(there, second, c.number(0, second.type()));
+      c.store(rounded(pair * 2) | (second << 16), weightPairs, {pair, h});
+    });
+  }
+
+  // addValues by integers.
+  void addPairs(Val row, Val n) {
+    const int64_t lanes = c.lanes();
+    c.inBlocks(std::min(group, heads), {vectors / 2, 4, 2, 1}, [&](int64_t count, Val h) {
+      c.inBlocks(latent, {2 * lanes, lanes}, [&](int64_t wide, Val d) {
+        CodeBuilder::Vals sum(count * (wide / lanes), c.number(0, c.vectorOf(c.getI32Type(), lanes)));
+        sum = c.loop(c.index(0), (n + 1) / 2, c.index(1), sum, [&](Val pair, ArrayRef<Val> before) {
+          CodeBuilder::Vals after, value;
+          for (int64_t first = 0; first < wide; first += lanes)
+            value.push_back(c.load(valuePairs, {pair, d + first}, lanes));
+          for (int64_t j = 0; j < count; ++j) {
+            Val weight = c.splat(c.load(weightPairs, {pair, h + j}), lanes);
+            for (Val v : value)
+              after.push_back(addPairProducts(v, weight, before[after.size()]));
+          }
+          return after;
+        });
+        for (auto [i, products] : llvm::enumerate(sum)) {
+          Val head = h + int64_t(i) / (wide / lanes), at = d + int64_t(i) % (wide / lanes) * lanes;
+          Val old = c.load(values, {row, head, at}, lanes) * c.load(factors, {head});
+          c.store(fma(convert(products, c.getF32Type()), c.splat(c.load(weightScales, {head}), lanes), old), values,
+                  {row, head, at});
+        }
+      });
+    });
+  }
+
   Kernel &k;
   CodeBuilder &c;
   Pages pages;
@@ -440,10 +507,11 @@ private:
   const int64_t vectors; // sums that fill the registers beside what a loop reads: columns, and places of records
   const int64_t side, block, tile, group, parts;
   const int64_t words; // of a latent of int8 whose bytes the target multiplies; else 0
+  const int64_t pairs; // of a tile's records whose values are summed as integers, which must not overflow; else 0
   const int64_t tileRows;
   int64_t recordBytes = 0;
   Value query, records, scores, most, sums, factors, values, rounded;
-  Value queryWords, queryScales, recordWords, recordScales, lifts;
+  Value queryWords, queryScales, recordWords, recordScales, lifts, valuePairs, weightPairs, weightScales;
   // Of rows that go together: places in the tile of a row's keys, which records of the tile are there, and the numbers
   // of each row's next key and of the one behind its last.
   Value wanted, widened, next, last;
