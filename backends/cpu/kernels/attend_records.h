@@ -107,11 +107,21 @@ class Int8Records {
   static constexpr bool kExpands = false;
 
   Int8Records(const Simd& simd, const AttendShape& shape, int64_t columns, int64_t padded, Carver& carver)
-      : simd_(simd), layout_(shape.layout), lanes_(PackedLanes(simd, layout_.latent)), stride_(layout_.latent + 16) {
+      : simd_(simd), layout_(shape.layout), lanes_(PackedLanes(simd, layout_.latent)), stride_(layout_.latent + 16),
+        // By the number of heads alone: how a row is summed must not depend on the rows beside it.
+        side_by_side_(simd.lane_bytes == 4 && shape.heads % simd.lanes == 0), padded_(padded) {
     const LatentLayout& layout = layout_;
-    query_ = carver.Take<int32_t>(columns * lanes_);
-    query_scales_ = carver.Take<I8Query>(columns);
-    query_rope_ = carver.Take<float>(columns * layout.rope);
+    if (side_by_side_) {
+      query_ = carver.Take<int32_t>(lanes_ * ScoreStride(padded));
+      query_rope_ = carver.Take<float>(layout.rope * ScoreStride(padded));
+      scale_ = carver.Take<float>(padded);
+      lift_ = carver.Take<int32_t>(padded);
+      packed_ = carver.Take<int32_t>(lanes_);
+    } else {
+      query_ = carver.Take<int32_t>(columns * lanes_);
+      query_scales_ = carver.Take<I8Query>(columns);
+      query_rope_ = carver.Take<float>(columns * layout.rope);
+    }
     keys_ = carver.Take<int32_t>(kTileKeys * lanes_);
     scales_ = carver.Take<float>(kTileKeys);
     rope_ = carver.Take<float>(kTileKeys * layout.rope);
@@ -126,6 +136,15 @@ class Int8Records {
   }
 
   void SetQuery(int64_t column, const float* latent, const float* rope) const {
+    if (side_by_side_) {
+      const I8Query query = simd_.pack_i8_latent(latent, layout_.latent, packed_);
+      const int64_t stride = ScoreStride(padded_);
+      scale_[column] = query.scale;
+      lift_[column] = query.lift * simd_.lanes;
+      for (int64_t i = 0; i < lanes_; ++i) query_[i * stride + column] = packed_[i];
+      for (int64_t i = 0; i < layout_.rope; ++i) query_rope_[i * stride + column] = rope[i] / query.scale;
+      return;
+    }
     query_scales_[column] = simd_.pack_i8_latent(latent, layout_.latent, query_ + column * lanes_);
     const float inverse = 1 / query_scales_[column].scale;
     for (int64_t i = 0; i < layout_.rope; ++i) query_rope_[column * layout_.rope + i] = rope[i] * inverse;
@@ -147,6 +166,9 @@ class Int8Records {
   }
 
   void Score(int64_t columns, int64_t n, float* s, int64_t stride) const {
+    if (side_by_side_)
+      return simd_.scores_i8_columns(query_, ScoreStride(padded_), scale_, lift_, query_rope_, columns, keys_, scales_, rope_, n,
+                                     lanes_, layout_.rope, s, stride);
     simd_.scores_i8(query_, query_scales_, query_rope_, columns, keys_, scales_, rope_, n, lanes_, layout_.rope, s, stride);
   }
 
@@ -163,9 +185,13 @@ class Int8Records {
   LatentLayout layout_;
   int64_t lanes_;
   int64_t stride_;         // of values_; a cache line more than they take, or all would share a few sets of L1
-  int32_t* query_;         // [columns, lanes]
+  bool side_by_side_;      // queries, in vectors
+  int64_t padded_;
+  int32_t* query_;         // [columns, lanes]; side by side [lanes, ScoreStride]
   I8Query* query_scales_;  // [columns]
-  float* query_rope_;      // [columns, R]
+  float* query_rope_;      // [columns, R]; side by side [R, ScoreStride]
+  float* scale_;           // [padded], as lift_; side by side, as packed_
+  int32_t *lift_, *packed_;  // [padded], [lanes]
   int32_t* keys_;          // [kTileKeys, lanes]
   float* scales_;          // [kTileKeys]
   float* rope_;            // [kTileKeys, R]

@@ -18,7 +18,7 @@
 namespace modelc::cpu {
 namespace {
 
-constexpr int64_t kSpanKeys = 256;     // shortest span
+constexpr int64_t kSpanKeys = 512;     // shortest span
 constexpr int64_t kMaxSpans = 32;      // longer contexts get longer spans
 constexpr int64_t kTileColumns = 128;  // (row, head) pairs a tile aims at
 constexpr int64_t kTileRows = 256;     // rows of a tile whose records are expanded, a head at a time

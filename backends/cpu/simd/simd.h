@@ -71,6 +71,12 @@ struct Simd {
   void (*scores_i8)(const int32_t* q, const I8Query* scales, const float* q_rope, int64_t cols, const int32_t* k,
                     const float* k_scale, const float* k_rope, int64_t keys, int64_t lanes, int64_t rope, float* s,
                     int64_t s_stride);
+  // The same for queries side by side, in whole vectors of columns: nothing is added up across lanes. A column's sums begin
+  // with `lift`, an I8Query's times the floats in a vector.
+  //   q [lanes, q_stride], q_rope [rope, q_stride], scale and lift [cols]
+  void (*scores_i8_columns)(const int32_t* q, int64_t q_stride, const float* scale, const int32_t* lift, const float* q_rope,
+                            int64_t cols, const int32_t* k, const float* k_scale, const float* k_rope, int64_t keys,
+                            int64_t lanes, int64_t rope, float* s, int64_t s_stride);
   // Weights times their keys' scales, rounded to fifteen bits of a column's largest; two keys of a column in each int32.
   // cols is a multiple of lanes.
   //   p [keys, p_stride], k_scale [keys], out [ceil(keys / 2), p_stride], scale [cols]

@@ -24,6 +24,7 @@ static constexpr Simd kSimd = {
     .pack_i8_keys = PackI8Keys,
     .pack_i8_values = PackI8Values,
     .scores_i8 = ScoresI8,
+    .scores_i8_columns = ScoresI8Columns,
     .pack_weights = PackWeights,
     .weighted_sum_i8 = WeightedSumI8,
     .transpose_bytes = TransposeBytes,

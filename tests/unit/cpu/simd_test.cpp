@@ -292,6 +292,17 @@ TEST_P(SimdTest, ScoresAndWeightedSumsOfInt8Records) {
           std::vector<float> s(keys * stride);
           simd_.scores_i8(packed_q.data(), scales.data(), q_rope.data(), heads, packed_k.data(), k_scale.data(),
                           k_rope.data(), keys, lanes, rope, s.data(), stride);
+          // Side by side: columns beyond the last are of no head.
+          std::vector<int32_t> side_q(lanes * stride, 3), lift(whole);
+          std::vector<float> side_rope(rope * stride, 3.0f), side_scale(whole), side(keys * stride);
+          for (int64_t h = 0; h < heads; ++h) {
+            side_scale[h] = scales[h].scale;
+            lift[h] = scales[h].lift * simd_.lanes;
+            for (int64_t d = 0; d < lanes; ++d) side_q[d * stride + h] = packed_q[h * lanes + d];
+            for (int64_t e = 0; e < rope; ++e) side_rope[e * stride + h] = q_rope[h * rope + e];
+          }
+          simd_.scores_i8_columns(side_q.data(), stride, side_scale.data(), lift.data(), side_rope.data(), whole, packed_k.data(),
+                                  k_scale.data(), k_rope.data(), keys, lanes, rope, side.data(), stride);
           for (int64_t i = 0; i < keys; ++i)
             for (int64_t h = 0; h < heads; ++h) {
               double want = 0, size = 1;
@@ -304,6 +315,7 @@ TEST_P(SimdTest, ScoresAndWeightedSumsOfInt8Records) {
                 size += std::fabs(q_rope[h * rope + e] * k_rope[i * rope + e]);
               }
               ASSERT_NEAR(s[i * stride + h], want * k_scale[i], 1e-6 * size * k_scale[i]);
+              ASSERT_NEAR(side[i * stride + h], want * k_scale[i], 1e-6 * size * k_scale[i]);
             }
 
           std::vector<float> p(keys * stride), out = Random(heads * dims), p_scale(whole);
