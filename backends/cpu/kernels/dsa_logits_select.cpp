@@ -37,10 +37,10 @@ class IndexLogitsSelect final : public Kernel {
     uint32_t* keys;
     int32_t* positions;
   };
-  Lists TakeLists(Carver& carver) const {
+  Lists TakeLists(Carver& carver, int64_t room) const {
     Lists lists;
-    lists.keys = carver.Take<uint32_t>(TopK::Capacity(k_));
-    lists.positions = carver.Take<int32_t>(TopK::Capacity(k_));
+    lists.keys = carver.Take<uint32_t>(room);
+    lists.positions = carver.Take<int32_t>(room);
     return lists;
   }
 
@@ -64,21 +64,29 @@ void IndexLogitsSelect::Run(absl::Span<const Tensor> t, Worker& worker) const {
   const int64_t n_rows = t[0].shape[0], tile_rows = scorer.MostRows();
 
   const size_t scorer_bytes = IndexScorer::Scratch(nullptr, scorer).bytes;
-  Carver measure(nullptr);
-  TakeLists(measure);
-  const size_t list_bytes = measure.used();
+  const auto bytes_of = [&](int64_t room) {
+    Carver measure(nullptr);
+    TakeLists(measure, room);
+    return measure.used();
+  };
+  // A team's spans of a row are as many as its members at most; each gives k candidates.
+  const int64_t room = TopK::Capacity(k_), merged_room = worker.count() * k_ + simd_.lanes;
+  const size_t list_bytes = bytes_of(room);
   const size_t topk_bytes = tile_rows * sizeof(TopK);
-  std::byte* memory = worker.Scratch(scorer_bytes + tile_rows * list_bytes + topk_bytes + n_rows * sizeof(RowTile));
+  std::byte* memory = worker.Scratch(scorer_bytes + std::max(tile_rows * list_bytes + topk_bytes, bytes_of(merged_room)) +
+                                     n_rows * sizeof(RowTile));
   const IndexScorer::Scratch scratch(memory, scorer);
   std::byte* lists = memory + scorer_bytes;
   TopK* best = reinterpret_cast<TopK*>(lists + tile_rows * list_bytes);
-  RowTile* tiles = reinterpret_cast<RowTile*>(lists + tile_rows * list_bytes + topk_bytes);
+  RowTile* tiles =
+      reinterpret_cast<RowTile*>(lists + std::max(tile_rows * list_bytes + topk_bytes, bytes_of(merged_room)));
   const int64_t n_tiles = scorer.MakeTiles(tiles);
   if (n_tiles == 0) return;
 
   int64_t most_pages = 0;
   for (int64_t i = 0; i < n_tiles; ++i) most_pages = std::max(most_pages, (tiles[i].keys + kPageTokens - 1) / kPageTokens);
-  const int64_t wanted = worker.count() == 1 || n_tiles >= 2 * worker.count() ? 1 : (2 * worker.count() + n_tiles - 1) / n_tiles;
+  // One for each member: what more spans would even out is less than merging them takes.
+  const int64_t wanted = n_tiles >= 2 * worker.count() ? 1 : (worker.count() + n_tiles - 1) / n_tiles;
   const int64_t spans = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, most_pages / kLeastPages));
 
   std::byte* shared = spans > 1 ? worker.Shared(n_rows * spans * (64 + 2 * ((k_ * 4 + 63) / 64 * 64))) : nullptr;
@@ -97,7 +105,7 @@ void IndexLogitsSelect::Run(absl::Span<const Tensor> t, Worker& worker) const {
     const int64_t span = task % spans, pages = (tile.keys + kPageTokens - 1) / kPageTokens;
     for (int64_t r = 0; r < tile.rows; ++r) {
       Carver carver(lists + r * list_bytes);
-      const Lists l = TakeLists(carver);
+      const Lists l = TakeLists(carver, room);
       new (&best[r]) TopK(simd_, k_, l.keys, l.positions);
     }
     scorer.Score(tile, pages * span / spans, pages * (span + 1) / spans, scratch, worker,
@@ -113,7 +121,7 @@ void IndexLogitsSelect::Run(absl::Span<const Tensor> t, Worker& worker) const {
       const SpanBest out = span_best(row, span);
       *out.n = best[r].Finish();
       Carver carver(lists + r * list_bytes);
-      const Lists l = TakeLists(carver);
+      const Lists l = TakeLists(carver, room);
       std::copy_n(l.keys, *out.n, out.keys);
       std::copy_n(l.positions, *out.n, out.positions);
     }
@@ -124,12 +132,16 @@ void IndexLogitsSelect::Run(absl::Span<const Tensor> t, Worker& worker) const {
   for (int64_t row; (row = worker.Next()) < n_rows;) {
     if (rows.Visible(row) == 0) continue;
     Carver carver(lists);
-    const Lists l = TakeLists(carver);
-    TopK merged(simd_, k_, l.keys, l.positions);
+    const Lists l = TakeLists(carver, merged_room);
+    int64_t n = 0;
     for (int64_t span = 0; span < spans; ++span) {
       const SpanBest from = span_best(row, span);
-      merged.Add(from.keys, from.positions, *from.n);
+      std::copy_n(from.keys, *from.n, l.keys + n);
+      std::copy_n(from.positions, *from.n, l.positions + n);
+      n += *from.n;
     }
+    TopK merged(simd_, k_, l.keys, l.positions);
+    merged.Adopt(n);
     merged.Finish(sel + row * k_);
   }
 }

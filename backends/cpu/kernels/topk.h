@@ -31,15 +31,8 @@ class TopK {
     }
   }
 
-  // Another one's candidates, all of later positions.
-  void Add(const uint32_t* keys, const int32_t* positions, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) {
-      if (keys[i] <= threshold_) continue;
-      if (size_ == Capacity(k_)) Cut();
-      keys_[size_] = keys[i];
-      positions_[size_++] = positions[i];
-    }
-  }
+  // Candidates that lie in keys and positions already, in order of position: the first of all.
+  void Adopt(int64_t n) { size_ = n; }
 
   // Leaves the k best, or all there are, in order of position; returns how many.
   int64_t Finish() {

@@ -598,20 +598,26 @@ TEST_P(SimdTest, TopKIsTheTotalOrder) {
       whole.Finish(sel.data());
       ASSERT_EQ(sel, Best(x, k)) << x.size() << " scores, k = " << k;
 
-      // In uneven pieces, and merged from the best of two parts.
+      // In uneven pieces, and merged from the best of three parts.
       TopK pieces(simd_, k, keys.data(), positions.data());
       for (size_t i = 0; i < x.size(); i += 61) pieces.Add(x.data() + i, std::min<int64_t>(61, x.size() - i), i);
       pieces.Finish(sel.data());
       ASSERT_EQ(sel, Best(x, k));
-      std::vector<uint32_t> merged_keys(capacity);
-      std::vector<int32_t> merged_positions(capacity);
-      TopK merged(simd_, k, merged_keys.data(), merged_positions.data());
-      const int64_t half = x.size() / 2;
-      for (auto [begin, end] : {std::pair{int64_t{0}, half}, std::pair{half, static_cast<int64_t>(x.size())}}) {
+      std::vector<uint32_t> merged_keys(3 * k + simd_.lanes);
+      std::vector<int32_t> merged_positions(3 * k + simd_.lanes);
+      const int64_t size = x.size();
+      int64_t kept = 0;
+      for (int64_t i = 0; i < 3; ++i) {
+        const int64_t begin = size * i / 3, end = size * (i + 1) / 3;
         TopK part(simd_, k, keys.data(), positions.data());
         part.Add(x.data() + begin, end - begin, begin);
-        merged.Add(keys.data(), positions.data(), part.Finish());
+        const int64_t n = part.Finish();
+        std::copy_n(keys.data(), n, merged_keys.data() + kept);
+        std::copy_n(positions.data(), n, merged_positions.data() + kept);
+        kept += n;
       }
+      TopK merged(simd_, k, merged_keys.data(), merged_positions.data());
+      merged.Adopt(kept);
       merged.Finish(sel.data());
       ASSERT_EQ(sel, Best(x, k));
     }
