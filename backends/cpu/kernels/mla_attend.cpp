@@ -2,9 +2,10 @@
 // selected positions or over all visible ones.
 //
 // Rows are grouped to tiles: one row with its own list of positions, or several neighbouring rows of one sequence that
-// see the same positions up to their own. Expanded, rows with lists share tiles, too: a row masks what is not in its own. A tile's (row, head) pairs are the columns of the inner loops. Its keys are
-// cut into spans, and a span's result is always computed from nothing and then merged in order, by whoever computes it:
-// spans depend on the row's number of keys alone, so the result does not depend on the team or on the other rows.
+// see the same positions up to their own. Expanded, rows with lists share tiles, too: a row masks what is not in its own.
+// A tile's (row, head) pairs are the columns of the inner loops. Its keys are cut into spans, and a span's result is always
+// computed from nothing and then merged in order, by whoever computes it: spans depend on the row's number of keys alone, so
+// the result does not depend on the team or on the other rows.
 #include <algorithm>
 #include <cmath>
 #include <limits>

@@ -24,7 +24,8 @@ class Attend {
 public:
   Attend(Kernel &k)
       : k(k), c(k.c), pages(k, 3), format{k.word("format")}, heads(k.size(0, 1)), latent(k.size(0, 2)),
-        rope(k.size(1, 2)), width(latent + rope), together(k.word("gather") == "page"), vectors(c.lanes() > 8 && !together ? 16 : 12),
+        rope(k.size(1, 2)), width(latent + rope), together(k.word("gather") == "page"),
+        vectors(c.lanes() > 8 && !together ? 16 : 12),
         side(heads <= c.lanes() ? c.lanes() : 2 * c.lanes()), block(vectors * c.lanes() / side),
         tile(k.tile("keys", DefaultTiles::keys)),
         group((std::min(k.tile("heads", DefaultTiles::heads), heads) + side - 1) / side * side),
@@ -293,7 +294,7 @@ private:
         },
         [&] {
           c.eachVector(width, [&](Val d, int64_t n) { c.store(zeros(n), records, {i, d}); });
-          if (words) { // whatever its words are; what they weigh shall not be less than a scale tells
+          if (words) { // whatever its words are
             c.store(c.f32(0), recordScales, {i});
             c.store(c.i32(0), lifts, {i});
           }
