@@ -113,7 +113,7 @@ def LMSchedule : Pass<"lm-schedule", "::mlir::ModuleOp"> {
     Gives `lm.dsa.logits`, `lm.dsa.select`, `lm.mla.attend_latent` and `lm.moe.route` a schedule: the model file's where it writes one, else the
     tuning record's for the op's sizes, else generated code where `generate` names the op or the device has no kernel, else the
     library's kernel. What is open in a schedule of generated code comes from the cost model: as many rows or records a tile as
-    keep it in 256 KiB, a core's second-level cache.
+    keep it in 256 KiB, a core's second-level cache, and few enough rows and pages of scores that a short context makes several items.
 
         %s = lm.dsa.logits %q, %w, %k scale 1.0e-2 format "f8" schedule #lm.dsa<code = generated, rows = 8, pages = 16>
   }];

@@ -64,7 +64,7 @@ def test_record_decides(tmp_path, device):
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     record.write_text(json.dumps({"schedules": [entry(*logits, device)]}))
     for found in (explained("--tuning", record), explained(env=env)):
-        assert found["dsa.logits"] == ("generated", {**found["dsa.logits"][1], "rows": 4, "pages": 16})
+        assert found["dsa.logits"] == ("generated", {**found["dsa.logits"][1], "rows": 4, "pages": 4})
         assert found["dsa.select"][0] == "dsa.select"
     assert "dsa.logits_select" in explained("--tuning", "none", env=env)
     for other in (entry(*logits, "another device"), entry(*logits, device, compiler="0"), entry("dsa.logits", "?x9", logits[2], device)):

@@ -226,9 +226,9 @@ static void ScoresI8(const int32_t* q, const I8Query* scales, const float* q_rop
   }
 }
 
-// s[key][kLanes columns] of Keys keys.
+// s[key][kLanes columns] of Keys keys; q_rope [rope, q_stride] from column c on.
 template <int Keys>
-MODELC_INLINE void ScoreColumnI8(const int32_t* q, int64_t q_stride, F32 scale, I32 lift, const float* q_rope,
+MODELC_INLINE void ScoreColumnI8(const int32_t* q, int64_t q_stride, F32 scale, I32 lift, const float* q_rope, int64_t c,
                                  const int32_t* k, const float* k_scale, const float* k_rope, int64_t lanes, int64_t rope,
                                  float* s, int64_t s_stride) {
   I32 acc[Keys];
@@ -240,7 +240,7 @@ MODELC_INLINE void ScoreColumnI8(const int32_t* q, int64_t q_stride, F32 scale, 
   F32 total[Keys];
   _Pragma("unroll") for (int i = 0; i < Keys; ++i) total[i] = __builtin_convertvector(acc[i], F32);
   for (int64_t e = 0; e < rope; ++e) {
-    const F32 value = Load(q_rope + e * q_stride);
+    const F32 value = Load(q_rope + (e * q_stride + c));
     for (int i = 0; i < Keys; ++i) total[i] = MultiplyAdd(value, F32(k_rope[i * rope + e]), total[i]);
   }
   _Pragma("unroll") for (int i = 0; i < Keys; ++i) Store(total[i] * (scale * k_scale[i]), s + i * s_stride);
@@ -251,7 +251,7 @@ static void ScoresI8Columns(const int32_t* q, int64_t q_stride, const float* sca
                             int64_t lanes, int64_t rope, float* s, int64_t s_stride) {
   InBlocks<(kLanes >= 16 ? 16 : 8), 4, 1>(keys, [&](auto block, int64_t i) {
     for (int64_t c = 0; c < cols; c += kLanes)
-      ScoreColumnI8<block.value>(q + c, q_stride, Load(scale + c), Load<I32>(lift + c), q_rope + c, k + i * lanes, k_scale + i,
+      ScoreColumnI8<block.value>(q + c, q_stride, Load(scale + c), Load<I32>(lift + c), q_rope, c, k + i * lanes, k_scale + i,
                                  k_rope + i * rope, lanes, rope, s + i * s_stride + c, s_stride);
   });
 }
