@@ -55,6 +55,14 @@ void EachRecord(const Addresses& where, int64_t bytes, const Read& read) {
   }
 }
 
+// out [L + R]; a record that is not there is one of zeros.
+inline void ReadRecord(const Simd& simd, const LatentLayout& layout, const std::byte* record, float* out) {
+  if (record)
+    layout.Read(simd, record, out);
+  else
+    std::fill_n(out, layout.latent + layout.rope, 0.0f);
+}
+
 class FloatRecords {
  public:
   // Whether Load makes what belongs to one head of it.
@@ -72,14 +80,9 @@ class FloatRecords {
     std::copy_n(rope, layout_.rope, query_ + column * width_ + layout_.latent);
   }
 
-  // A record that is not there is one of zeros.
   void Load(const Addresses& where, int64_t) const {
-    EachRecord(where, layout_.record_bytes(), [&](int64_t i) {
-      if (where.records[i])
-        layout_.Read(simd_, where.records[i], records_ + i * width_);
-      else
-        std::fill_n(records_ + i * width_, width_, 0.0f);
-    });
+    EachRecord(where, layout_.record_bytes(),
+               [&](int64_t i) { ReadRecord(simd_, layout_, where.records[i], records_ + i * width_); });
   }
 
   // s[key][column] of the first n records.

@@ -72,21 +72,19 @@ void IndexLogitsSelect::Run(absl::Span<const Tensor> t, Worker& worker) const {
   // A team's spans of a row are as many as its members at most; each gives k candidates.
   const int64_t room = TopK::Capacity(k_), merged_room = worker.count() * k_ + simd_.lanes;
   const size_t list_bytes = bytes_of(room);
-  const size_t topk_bytes = tile_rows * sizeof(TopK);
-  std::byte* memory = worker.Scratch(scorer_bytes + std::max(tile_rows * list_bytes + topk_bytes, bytes_of(merged_room)) +
-                                     n_rows * sizeof(RowTile));
+  const size_t lists_bytes = std::max(tile_rows * (list_bytes + sizeof(TopK)), bytes_of(merged_room));
+  std::byte* memory = worker.Scratch(scorer_bytes + lists_bytes + n_rows * sizeof(RowTile));
   const IndexScorer::Scratch scratch(memory, scorer);
   std::byte* lists = memory + scorer_bytes;
   TopK* best = reinterpret_cast<TopK*>(lists + tile_rows * list_bytes);
-  RowTile* tiles =
-      reinterpret_cast<RowTile*>(lists + std::max(tile_rows * list_bytes + topk_bytes, bytes_of(merged_room)));
+  RowTile* tiles = reinterpret_cast<RowTile*>(lists + lists_bytes);
   const int64_t n_tiles = scorer.MakeTiles(tiles);
   if (n_tiles == 0) return;
 
   int64_t most_pages = 0;
   for (int64_t i = 0; i < n_tiles; ++i) most_pages = std::max(most_pages, (tiles[i].keys + kPageTokens - 1) / kPageTokens);
   // One for each member: what more spans would even out is less than merging them takes.
-  const int64_t wanted = n_tiles >= 2 * worker.count() ? 1 : (worker.count() + n_tiles - 1) / n_tiles;
+  const int64_t wanted = (worker.count() + n_tiles - 1) / n_tiles;
   const int64_t spans = std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, most_pages / kLeastPages));
 
   std::byte* shared = spans > 1 ? worker.Shared(n_rows * spans * (64 + 2 * ((k_ * 4 + 63) / 64 * 64))) : nullptr;

@@ -34,10 +34,7 @@ class ExpandedRecords {
   void Load(const Addresses& where, int64_t head) const {
     const int64_t latent = shape_.layout.latent, rope = shape_.layout.rope;
     EachRecord(where, shape_.layout.record_bytes(), [&](int64_t i) {
-      if (where.records[i])
-        shape_.layout.Read(simd_, where.records[i], record_);
-      else
-        std::fill_n(record_, latent + rope, 0.0f);
+      ReadRecord(simd_, shape_.layout, where.records[i], record_);
       ukernels_.pack(shape_.weight->dtype, record_, latent, packed_ + i * stride_);
       std::copy_n(record_ + latent, rope, keys_ + i * width_ + shape_.nope);
     });

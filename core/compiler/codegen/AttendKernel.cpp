@@ -163,19 +163,10 @@ private:
 
   // Notes where in the tile that begins at position `base` the row's keys are, and passes them by.
   Val takeWanted(Val t, Val row, Val base) {
-    Val from = at(next, row), to = at(last, row);
-    Val end = c.loopWhile(
-        {from},
-        [&](ArrayRef<Val> i) {
-          // Not read beyond the end.
-          return c.ifElse(
-              i[0] < to, {c.getI1Type()}, [&] { return CodeBuilder::Vals{positionOf(t, i[0]) < base + tile}; },
-              [&] { return CodeBuilder::Vals{c.number(0, c.getI1Type())}; })[0];
-        },
-        [&](ArrayRef<Val> i) {
-          c.store(convert(positionOf(t, i[0]) - base, c.getI32Type()), wanted, {i[0] - from});
-          return CodeBuilder::Vals{i[0] + 1};
-        })[0];
+    Val from = at(next, row);
+    Val end = passWhile(
+        from, at(last, row), [&](Val i) { return positionOf(t, i) < base + tile; },
+        [&](Val i) { c.store(convert(positionOf(t, i) - base, c.getI32Type()), wanted, {i - from}); });
     c.store(convert(end, c.getI32Type()), next, {row});
     return end - from;
   }
@@ -231,26 +222,32 @@ private:
   Val countKeys(Val t) {
     if (!k.has(2))
       return pages.visible(t);
-    Val longest = c.dim(k.tensor(2), 1);
+    return passWhile(
+        c.index(0), c.dim(k.tensor(2), 1), [&](Val i) { return c.load(k.tensor(2), {t, i}) >= 0; }, [](Val) {});
+  }
+
+  // The first i from `from` on for which `holds` does not, or `to`, where it is not asked; `pass` sees those before.
+  Val passWhile(Val from, Val to, llvm::function_ref<Val(Val)> holds, llvm::function_ref<void(Val)> pass) {
+    using Vals = CodeBuilder::Vals;
     return c.loopWhile(
-        {c.index(0)},
-        [&](ArrayRef<Val> n) {
-          // Not read beyond the end.
+        {from},
+        [&](ArrayRef<Val> i) {
           return c.ifElse(
-              n[0] < longest, {c.getI1Type()},
-              [&] {
-                return CodeBuilder::Vals{c.load(k.tensor(2), {t, n[0]}) >= 0};
-              },
-              [&] { return CodeBuilder::Vals{c.number(0, c.getI1Type())}; })[0];
+              i[0] < to, {c.getI1Type()}, [&] { return Vals{holds(i[0])}; },
+              [&] { return Vals{c.number(0, c.getI1Type())}; })[0];
         },
-        [&](ArrayRef<Val> n) { return CodeBuilder::Vals{n[0] + 1}; })[0];
+        [&](ArrayRef<Val> i) {
+          pass(i[0]);
+          return Vals{i[0] + 1};
+        })[0];
   }
 
   Val positionOf(Val t, Val i) { return k.has(2) ? convert(c.load(k.tensor(2), {t, i}), c.getIndexType()) : i; }
 
   // Heads side by side; what is beyond the last head is 0.
   void loadQuery(Val t, Val row, Val firstHead, Val count) {
-    c.loop(width, [&](Val d) {
+    // Of what is multiplied as words nobody reads floats.
+    c.loop(c.index(words ? latent : 0), c.index(width), c.index(1), [&](Val d) {
       c.loop(c.index(0), c.index(group), c.index(side), [&](Val h) { c.store(zeros(side), query, {row, d, h}); });
     });
     if (words) {
@@ -274,8 +271,10 @@ private:
             c.store(word ^ int64_t(int32_t(0x80808080)), queryWords, {row, w, h});
           });
           c.store(scale, queryScales, {row, h});
+        } else {
+          c.loop(latent,
+                 [&](Val d) { c.store(convert(c.load(rounded, {d}), c.getF32Type()) * scale, query, {row, d, h}); });
         }
-        c.loop(latent, [&](Val d) { c.store(convert(c.load(rounded, {d}), c.getF32Type()) * scale, query, {row, d, h}); });
       } else {
         c.loop(latent, [&](Val d) { c.store(c.load(k.tensor(0), {t, firstHead + h, d}), query, {row, d, h}); });
       }

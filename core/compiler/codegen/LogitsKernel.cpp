@@ -79,8 +79,9 @@ private:
     auto vector = c.vectorOf(c.getI32Type(), kSide);
     c.loop(heads, [&](Val h) {
       Val first = h * queryBytes;
-      c.loop(c.index(0), c.index(queryBytes), c.index(kSide * 4),
-             [&](Val at) { c.storeBytes(c.number(0, vector), queries, {row, first + at}); });
+      if (width * (4 / each) < queryBytes)
+        c.loop(c.index(0), c.index(queryBytes), c.index(kSide * 4),
+               [&](Val at) { c.storeBytes(c.number(0, vector), queries, {row, first + at}); });
       Val scale = c.eachRoundedInt8(
           width,
           [&](Val d, int64_t n) {
